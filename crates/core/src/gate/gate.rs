@@ -1,0 +1,480 @@
+//! Drives a decision: asks the checks in order, has the price taken, tells of it.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use parking_lot::{MutexGuard, RwLock};
+
+use super::argument_size::TooDeep;
+use super::checks::{self, Facts};
+use super::decision::{Decision, DenyReason, Verdict};
+use super::price::{Arguments, ToolTerms};
+use crate::clock::Timestamp;
+use crate::config::GateConfig;
+use crate::credits::Credits;
+use crate::journal::Ticket;
+use crate::key::record::{Record, prefix};
+use crate::key::team::{SharedTeam, Team};
+use crate::ledger::{Account, Charge, Ending, Ledger, OpenCharge, Outcome, Settled};
+use crate::limit::quota::QuotaDemand;
+use crate::limit::rate_limiter::KeyWindows;
+use crate::text::date::{Day, Month};
+use crate::usage::{EventSink, UsageEvent, UsageMeter, Who};
+
+/// Names of unlisted tools that are remembered, so that their events share one text.
+const TOOL_NAMES_MAX: usize = 10_000;
+
+/// One tool call, as far as it is judged.
+#[derive(Debug, Clone, Copy)]
+pub struct CallRequest<'a> {
+    /// The caller's key; an empty one counts as none.
+    pub key: Option<&'a str>,
+    /// The tool's exact name.
+    pub tool: &'a str,
+    /// Its arguments.
+    pub arguments: Arguments<'a>,
+    /// The caller's address; without one no allowlist is asked.
+    pub address: Option<&'a str>,
+}
+
+/// What a gate is built from.
+pub struct GateParts {
+    /// The books.
+    pub ledger: Arc<Ledger>,
+    /// The latest events.
+    pub meter: Arc<UsageMeter>,
+    /// Others who hear of events.
+    pub sinks: Vec<Arc<dyn EventSink>>,
+}
+
+/// Judges calls and takes their price. Callable from any thread, in or out of an async runtime.
+pub struct Gate {
+    config: RwLock<Arc<GateConfig>>,
+    /// Calls a minute of each key, as configured when the gate was made.
+    global_rate_limit: f64,
+    pub(super) ledger: Arc<Ledger>,
+    meter: Arc<UsageMeter>,
+    sinks: Vec<Arc<dyn EventSink>>,
+    tool_names: RwLock<HashSet<Arc<str>, foldhash::fast::RandomState>>,
+}
+
+/// What a call would meet, before anything is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Judgement {
+    /// Every check passes, at this price.
+    Passes(Credits),
+    /// Some check fails.
+    Fails,
+}
+
+/// A charge whose call has not ended. Dropped without [`Self::settle`], it settles as [`Ending::Lost`].
+#[must_use = "a charge is settled by the ending of its call"]
+pub struct Charged {
+    gate: Arc<Gate>,
+    charge: Option<Charge>,
+}
+
+/// The answer to a call whose ending is still to come.
+pub struct Taken {
+    /// What was decided.
+    pub decision: Decision,
+    /// The charge, when one was taken.
+    pub charge: Option<Charged>,
+}
+
+/// The answer to a batch whose calls are still to end.
+pub struct BatchCharge {
+    /// What was decided.
+    pub decision: super::BatchDecision,
+    /// The charge of each call, in order; `None` for calls that were let through unpaid.
+    pub charges: Vec<Option<Charged>>,
+}
+
+impl Charged {
+    pub(super) fn new(gate: Arc<Gate>, charge: Charge) -> Self {
+        Self { gate, charge: Some(charge) }
+    }
+
+    /// What to wait on before the call goes to the backend.
+    pub fn ticket(&self) -> Ticket {
+        self.charge.as_ref().expect("taken only by settle and undo, which consume").ticket()
+    }
+
+    /// Ends the charge by the table of endings.
+    pub fn settle(mut self, ending: Ending) -> Settled {
+        let charge = self.charge.take().expect("taken only by settle and undo, which consume");
+        self.gate.settle(charge, ending)
+    }
+
+    /// Takes the charge back after its entry could not be made durable: it never was.
+    pub fn undo(mut self) {
+        let charge = self.charge.take().expect("taken only by settle and undo, which consume");
+        self.gate.ledger.undo(charge);
+    }
+}
+
+impl Drop for Charged {
+    fn drop(&mut self) {
+        if let Some(charge) = self.charge.take() {
+            self.gate.settle(charge, Ending::Lost);
+        }
+    }
+}
+
+/// An account locked for a decision, with what belongs to it.
+pub(super) struct Locked<'a> {
+    pub(super) account: &'a Arc<Account>,
+    pub(super) record: MutexGuard<'a, Record>,
+    pub(super) windows: Option<MutexGuard<'a, KeyWindows>>,
+    pub(super) team: Option<MutexGuard<'a, Team>>,
+    pub(super) shared_team: Option<&'a SharedTeam>,
+    pub(super) now: Timestamp,
+}
+
+impl Gate {
+    /// A gate over some books.
+    pub fn new(config: GateConfig, parts: GateParts) -> Self {
+        Self {
+            global_rate_limit: config.global_rate_limit,
+            config: RwLock::new(Arc::new(config)),
+            ledger: parts.ledger,
+            meter: parts.meter,
+            sinks: parts.sinks,
+            tool_names: RwLock::default(),
+        }
+    }
+
+    /// The books.
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
+    }
+
+    /// The latest events.
+    pub fn meter(&self) -> &Arc<UsageMeter> {
+        &self.meter
+    }
+
+    /// What the gate goes by now.
+    pub fn config(&self) -> Arc<GateConfig> {
+        self.config.read().clone()
+    }
+
+    /// Makes the gate go by another configuration from the next decision on. The global rate limit stays.
+    pub fn set_config(&self, config: GateConfig) {
+        *self.config.write() = Arc::new(config);
+    }
+
+    /// Calls a minute of each key; 0 or below is no limit.
+    pub fn global_rate_limit(&self) -> f64 {
+        self.global_rate_limit
+    }
+
+    /// Decides one call and takes its price for good. Returns when the change is durable.
+    ///
+    /// # Denials
+    /// A refusal is an answer: see [`Decision`]. It changes nothing but the meter.
+    ///
+    /// # Errors
+    /// Arguments that are nested too deeply to be priced; nothing was changed.
+    pub fn evaluate(&self, call: &CallRequest<'_>) -> Result<Decision, TooDeep> {
+        let (decision, taken) = self.decide(call, false)?;
+        if let Some(charge) = taken {
+            // A failure is told by the journal, which keeps the entry and tries again: the decision stands.
+            let _ = self.ledger.wait(charge.ticket);
+        }
+        Ok(decision)
+    }
+
+    /// Decides one call and takes its price until the call ends. Returns at once; wait on the charge's ticket before
+    /// the call goes on.
+    ///
+    /// # Errors
+    /// As [`Self::evaluate`].
+    pub fn charge(self: &Arc<Self>, call: &CallRequest<'_>) -> Result<Taken, TooDeep> {
+        let (decision, charge) = self.decide(call, true)?;
+        Ok(Taken { decision, charge: charge.map(|charge| Charged::new(self.clone(), charge)) })
+    }
+
+    /// Asks all checks about a call and changes nothing. For callers that have a check of their own to make before
+    /// [`Self::evaluate`], which asks again.
+    ///
+    /// # Errors
+    /// As [`Self::evaluate`].
+    pub fn judge(&self, call: &CallRequest<'_>) -> Result<Judgement, TooDeep> {
+        let config = self.config();
+        let price = config.prices.price(call.tool, call.arguments)?;
+        let Ok(account) = self.account(call.key) else { return Ok(Judgement::Fails) };
+        let terms = config.prices.terms(call.tool);
+        let team = call.key.and_then(|key| self.ledger.teams.of_member(key));
+        let mut locked = self.lock(&account, team.as_ref(), limited(terms));
+        let judged = self.judge_call(&config, &mut locked, call, terms, price);
+        Ok(if judged.is_ok() { Judgement::Passes(price) } else { Judgement::Fails })
+    }
+
+    /// Refuses a call that passed all checks but the caller's own, a team's.
+    pub fn refuse_for_team(&self, call: &CallRequest<'_>, reason: Option<&str>) -> Decision {
+        let denial = DenyReason::Team(reason.map(Into::into));
+        let now = self.ledger.now();
+        let (who, balance) = match self.account(call.key) {
+            Ok(account) => {
+                let record = account.lock();
+                (Who::Known(record.identity.clone()), record.credits)
+            }
+            Err((_, who)) => (who, Credits::ZERO),
+        };
+        self.refuse(&self.config(), call.tool, who, balance, denial, now)
+    }
+
+    fn decide(&self, call: &CallRequest<'_>, open: bool) -> Result<(Decision, Option<Charge>), TooDeep> {
+        self.ledger.save_edits();
+        let config = self.config.read();
+        let terms = config.prices.terms(call.tool);
+        let price = match terms {
+            Some(terms) => terms.price(call.arguments)?,
+            None => config.prices.default,
+        };
+        let account = match self.account(call.key) {
+            Ok(account) => account,
+            Err((reason, who)) => {
+                let now = self.ledger.now();
+                return Ok((self.refuse(&config, call.tool, who, Credits::ZERO, reason, now), None));
+            }
+        };
+        let team = call.key.and_then(|key| self.ledger.teams.of_member(key));
+        let mut locked = self.lock(&account, team.as_ref(), limited(terms));
+        let now = locked.now;
+        if let Err(reason) = self.judge_call(&config, &mut locked, call, terms, price) {
+            let (who, balance) = match reason {
+                DenyReason::InvalidApiKey | DenyReason::ApiKeyExpired => {
+                    (Who::Unknown(locked.record.identity.prefix.clone()), Credits::ZERO)
+                }
+                _ => (Who::Known(locked.record.identity.clone()), locked.record.credits),
+            };
+            drop(locked);
+            return Ok((self.refuse(&config, call.tool, who, balance, reason, now), None));
+        }
+        let tool = terms.map_or_else(|| self.tool_name(call.tool), |terms| terms.name.clone());
+        let charge = self.take(&mut locked, &tool, terms, price, open);
+        let (remaining, identity) = (locked.record.credits, locked.record.identity.clone());
+        drop(locked);
+        self.tell(UsageEvent {
+            at: now,
+            who: Who::Known(identity),
+            tool,
+            credits: price.as_i64(),
+            allowed: true,
+            reason: None,
+        });
+        Ok((Decision { verdict: Verdict::Allowed, charged: price, remaining }, Some(charge)))
+    }
+
+    /// The account of a key that was given and is known.
+    pub(super) fn account(&self, key: Option<&str>) -> Result<Arc<Account>, (DenyReason, Who)> {
+        let key = key.filter(|key| !key.is_empty()).ok_or((DenyReason::MissingApiKey, Who::Nobody))?;
+        let unknown = || (DenyReason::InvalidApiKey, Who::Unknown(prefix(key).into()));
+        self.ledger.accounts.find(key).ok_or_else(unknown)
+    }
+
+    /// Locks an account and what belongs to it, always in this order.
+    pub(super) fn lock<'a>(
+        &self,
+        account: &'a Arc<Account>,
+        team: Option<&'a SharedTeam>,
+        tool_limited: bool,
+    ) -> Locked<'a> {
+        let record = account.lock();
+        let windows = (tool_limited || self.global_rate_limit > 0.0).then(|| account.windows.lock());
+        Locked {
+            account,
+            record,
+            windows,
+            team: team.map(|team| team.lock()),
+            shared_team: team,
+            now: self.ledger.now(),
+        }
+    }
+
+    /// Asks the checks of a single call, in the order in which their reasons win.
+    fn judge_call(
+        &self,
+        config: &GateConfig,
+        locked: &mut Locked<'_>,
+        call: &CallRequest<'_>,
+        terms: Option<&ToolTerms>,
+        price: Credits,
+    ) -> Result<(), DenyReason> {
+        let now = locked.now;
+        let facts = Facts { config, record: &locked.record, address: call.address };
+        checks::key_usable(facts.record, now)?;
+        checks::address_allowed(facts)?;
+        checks::tool_permitted(facts.record, call.tool)?;
+        if let Some(windows) = &mut locked.windows {
+            if self.global_rate_limit > 0.0 {
+                checks::rate_allowed(self.global_rate_limit, windows.all.count(now), 1)?;
+            }
+            if let Some(terms) = terms.filter(|terms| terms.calls_per_minute > 0.0) {
+                checks::tool_rate_allowed(terms, windows.tool_count(&terms.name, now))?;
+            }
+        }
+        checks::credits_available(facts, price.get())?;
+        checks::spending_limit_kept(facts, price.get())?;
+        locked.record.roll_counters(now);
+        let facts = Facts { config, record: &locked.record, address: call.address };
+        checks::quota_kept(facts, QuotaDemand::Call, price.get())?;
+        checks::team_allows(locked.team.as_deref_mut(), now, price.as_f64())
+    }
+
+    fn take(
+        &self,
+        locked: &mut Locked<'_>,
+        tool: &Arc<str>,
+        terms: Option<&ToolTerms>,
+        price: Credits,
+        open: bool,
+    ) -> Charge {
+        let now = locked.now;
+        if let Some(windows) = &mut locked.windows {
+            if self.global_rate_limit > 0.0 {
+                windows.all.take(now);
+            }
+            if let Some(terms) = terms.filter(|terms| terms.calls_per_minute > 0.0) {
+                windows.tool(&terms.name).take(now);
+            }
+        }
+        let line = [(tool.clone(), price)];
+        let team = locked.team.as_deref_mut();
+        let ticket = self.ledger.take(locked.account, &mut locked.record, now, &line, open, team);
+        let [(tool, credits)] = line;
+        Charge {
+            account: locked.account.clone(),
+            tool,
+            credits,
+            calls: 1,
+            day: Day::of(now.0),
+            month: Month::of(now.0),
+            team: locked.shared_team.cloned(),
+            sequence: ticket.first,
+            ticket,
+        }
+    }
+
+    /// Notes a refusal, and lets the call through all the same in shadow mode.
+    pub(super) fn refuse(
+        &self,
+        config: &GateConfig,
+        tool: &str,
+        who: Who,
+        remaining: Credits,
+        reason: DenyReason,
+        now: Timestamp,
+    ) -> Decision {
+        self.tell(UsageEvent {
+            at: now,
+            who,
+            tool: self.tool_name(tool),
+            credits: 0,
+            allowed: false,
+            reason: match &reason {
+                DenyReason::Team(None) => None,
+                reason => Some(reason.event_text()),
+            },
+        });
+        let verdict = if config.shadow_mode { Verdict::Shadowed(reason) } else { Verdict::Denied(reason) };
+        Decision { verdict, charged: Credits::ZERO, remaining }
+    }
+
+    /// Ends a charge and tells of a refund.
+    fn settle(&self, charge: Charge, ending: Ending) -> Settled {
+        let (tool, credits) = (charge.tool.clone(), charge.credits);
+        let identity = charge.account.lock().identity.clone();
+        let settled = self.ledger.settle(charge, ending, self.config.read().refunds);
+        self.tell_refund(settled, Who::Known(identity), tool, credits);
+        settled
+    }
+
+    fn tell_refund(&self, settled: Settled, who: Who, tool: Arc<str>, credits: Credits) {
+        if settled.outcome == Outcome::Refunded && credits > Credits::ZERO {
+            self.tell(UsageEvent {
+                at: self.ledger.now(),
+                who,
+                tool,
+                credits: -credits.as_i64(),
+                allowed: true,
+                reason: Some(Cow::Borrowed("refund")),
+            });
+        }
+    }
+
+    /// Settles the charges that an earlier run left open, as [`Ending::GatewayRestart`]. Returns when that is durable.
+    pub fn settle_left_open(&self, charges: &[OpenCharge]) {
+        let refunds = self.config.read().refunds;
+        let settled = charges.iter().filter_map(|open| self.ledger.settle_left_open(open, refunds));
+        if let Some(last) = settled.last() {
+            // A failure is told by the journal; the entries stay and are tried again.
+            let _ = self.ledger.wait(last.ticket);
+        }
+    }
+
+    /// Gives credits back to a key, naming no charge: to its successor after a rotation, also when it was revoked or
+    /// has expired. An event is told in any case. Returns when the change is durable.
+    pub fn refund(&self, key: &str, tool: &str, credits: Credits) {
+        let written = self.ledger.goodwill(key, credits);
+        let who = match &written {
+            Some(written) => Who::Known(written.value.clone()),
+            None => Who::Unknown(prefix(key).into()),
+        };
+        self.tell(UsageEvent {
+            at: self.ledger.now(),
+            who,
+            tool: self.tool_name(tool),
+            credits: -credits.as_i64(),
+            allowed: true,
+            reason: Some(Cow::Borrowed("refund")),
+        });
+        if let Some(written) = written {
+            // A failure is told by the journal, which keeps the entry and tries again.
+            let _ = self.ledger.wait(written.ticket);
+        }
+    }
+
+    /// Whether a key may see a tool in a list: unknown keys, and keys without lists of tools, see all.
+    pub fn tool_visible(&self, key: Option<&str>, tool: &str) -> bool {
+        let Ok(account) = self.account(key) else { return true };
+        let record = account.lock();
+        !record.usable(self.ledger.now()) || checks::tool_permitted(&record, tool).is_ok()
+    }
+
+    /// Whether lists of tools are filtered for a key: it may be used, and has lists of tools.
+    pub fn filters_tools(&self, key: Option<&str>) -> bool {
+        let Ok(account) = self.account(key) else { return false };
+        let record = account.lock();
+        record.usable(self.ledger.now())
+            && !(record.allowed_tools.is_empty() && record.denied_tools.is_empty())
+    }
+
+    pub(super) fn tell(&self, event: UsageEvent) {
+        for sink in &self.sinks {
+            sink.publish(&event);
+        }
+        self.meter.keep(event);
+    }
+
+    /// The shared text of a tool's name.
+    pub(super) fn tool_name(&self, tool: &str) -> Arc<str> {
+        if let Some(name) = self.tool_names.read().get(tool) {
+            return name.clone();
+        }
+        let name: Arc<str> = tool.into();
+        let mut names = self.tool_names.write();
+        if names.len() < TOOL_NAMES_MAX {
+            names.insert(name.clone());
+        }
+        name
+    }
+}
+
+/// Whether a tool has a limit of its own.
+pub(super) fn limited(terms: Option<&ToolTerms>) -> bool {
+    terms.is_some_and(|terms| terms.calls_per_minute > 0.0)
+}

@@ -1,0 +1,13 @@
+//! May they call: prices, checks, single and batch decisions.
+
+pub mod argument_size;
+mod batch;
+mod checks;
+mod decision;
+mod gate;
+mod price;
+
+pub use batch::{BatchCall, BatchDecision, BatchLine, BatchVerdict};
+pub use decision::{Decision, DenyReason, Verdict};
+pub use gate::{BatchCharge, CallRequest, Charged, Gate, GateParts, Judgement, Taken};
+pub use price::{Arguments, PriceList, ToolTerms};

@@ -1,0 +1,7 @@
+//! Tell it: what happened, as events, and the meter that counts them.
+
+mod event;
+mod meter;
+
+pub use event::{EventSink, ForeignEvent, UsageEvent, Who};
+pub use meter::{Kept, Row, UsageMeter, UsageSummary};
