@@ -103,7 +103,7 @@ pub fn sort_properties<K: AsRef<str>, V>(map: &mut IndexMap<K, V>) {
 }
 
 /// Where a property stands in JavaScript's order: a stable sort by this rank is that order.
-pub fn property_rank(name: &str) -> u64 {
+fn property_rank(name: &str) -> u64 {
     // Indexes have at most ten digits, and zero alone begins with one.
     let canonical = name.len() <= 10
         && name.bytes().all(|digit| digit.is_ascii_digit())

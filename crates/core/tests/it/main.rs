@@ -1,7 +1,11 @@
 //! The crate's integration tests.
 //!
+//! - `books`: the laws of accounts and charges, under random operations and threads
+//! - `recording`: a journal that keeps everything in memory, for the others
 //! - `javascript`: texts and numbers against what the `node` on the PATH makes of them
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something it needs is missing")]
 
+mod books;
 mod javascript;
+mod recording;

@@ -214,7 +214,6 @@ impl<'a> Parser<'a> {
                 self.time.add(0)?;
             } else {
                 self.time.add(value)?;
-                self.tokens.skip(Token::Symbol('.'));
             }
         } else if self.tokens.skip(Token::Symbol('.')) && self.time.expects(value) {
             self.time.add(value)?;
