@@ -12,7 +12,6 @@ use crate::config::GateConfig;
 use crate::credits::Credits;
 use crate::ledger::Charge;
 use crate::limit::quota::QuotaDemand;
-use crate::text::date::{Day, Month};
 use crate::usage::{UsageEvent, Who};
 
 /// What was decided of a batch.
@@ -293,8 +292,8 @@ impl Gate {
                 tool: call.tool.clone(),
                 credits: paid(call),
                 calls: u64::from(at == 0),
-                day: Day::of(now.0),
-                month: Month::of(now.0),
+                day: locked.record.counters.day,
+                month: locked.record.counters.month,
                 team: locked.shared_team.cloned(),
                 sequence: if ticket.first == 0 { 0 } else { ticket.first + at as u64 },
                 ticket,

@@ -19,7 +19,6 @@ use crate::key::team::{SharedTeam, Team};
 use crate::ledger::{Account, Charge, Ending, Ledger, OpenCharge, Outcome, Settled};
 use crate::limit::quota::QuotaDemand;
 use crate::limit::rate_limiter::KeyWindows;
-use crate::text::date::{Day, Month};
 use crate::usage::{EventSink, UsageEvent, UsageMeter, Who};
 
 /// Names of unlisted tools that are remembered, so that their events share one text.
@@ -351,8 +350,8 @@ impl Gate {
             tool,
             credits,
             calls: 1,
-            day: Day::of(now.0),
-            month: Month::of(now.0),
+            day: locked.record.counters.day,
+            month: locked.record.counters.month,
             team: locked.shared_team.cloned(),
             sequence: ticket.first,
             ticket,

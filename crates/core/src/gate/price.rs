@@ -7,7 +7,7 @@ use super::argument_size::{TooDeep, json_bytes};
 use crate::credits::Credits;
 
 /// Levels of nesting that arguments may have where their size counts.
-const ARGUMENT_DEPTH_MAX: usize = 5000;
+const ARGUMENT_DEPTH_MAX: usize = 1000;
 
 /// What one tool costs and how often it may be called.
 #[derive(Debug, Clone, PartialEq)]

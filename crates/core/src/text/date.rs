@@ -5,6 +5,7 @@
 
 mod parse;
 
+use std::cell::Cell;
 use std::fmt;
 use std::sync::OnceLock;
 
@@ -70,8 +71,17 @@ pub struct Day([u8; 10]);
 impl Day {
     /// The day an instant lies in.
     pub fn of(ms: i64) -> Self {
-        let date = DateText::of(ms.clamp(-INSTANT_MAX, INSTANT_MAX).div_euclid(MS_PER_DAY));
-        Day(first(&date.bytes))
+        thread_local! {
+            /// The day that was asked for last: one decision asks several times, and the next one asks for the same.
+            static LAST: Cell<(i64, Day)> = const { Cell::new((i64::MIN, Day([0; 10]))) };
+        }
+        let number = ms.clamp(-INSTANT_MAX, INSTANT_MAX).div_euclid(MS_PER_DAY);
+        LAST.with(|last| {
+            if last.get().0 != number {
+                last.set((number, Day(first(&DateText::of(number).bytes))));
+            }
+            last.get().1
+        })
     }
 
     /// The day a record names. Text that can be no day is kept as an empty one, which is the day of no instant.
