@@ -13,8 +13,13 @@ use crate::text::number::leading_integer;
 use crate::text::trim::trim;
 
 /// A key's address allowlist, read once so that a call does not have to.
+///
+/// Most keys have none, which takes one word of their record.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct CompiledAllowlist {
+pub struct CompiledAllowlist(Option<Box<Compiled>>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Compiled {
     texts: Vec<Box<str>>,
     entries: Vec<Entry>,
 }
@@ -23,27 +28,25 @@ impl CompiledAllowlist {
     /// Reads the entries of an allowlist. One that makes no sense permits nobody, and still counts as an entry.
     pub fn new(entries: impl IntoIterator<Item: Into<Box<str>>>) -> Self {
         let texts: Vec<Box<str>> = entries.into_iter().map(Into::into).collect();
-        let entries = texts.iter().map(|entry| Entry::new(entry)).collect();
-        CompiledAllowlist { texts, entries }
+        let entries: Vec<_> = texts.iter().map(|entry| Entry::new(entry)).collect();
+        CompiledAllowlist((!entries.is_empty()).then(|| Box::new(Compiled { texts, entries })))
     }
 
     /// The entries as they were given.
     pub fn entries(&self) -> &[Box<str>] {
-        &self.texts
+        self.0.as_ref().map_or(&[], |compiled| &compiled.texts)
     }
 
     /// Tells whether the list has no entries and so permits every address.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.0.is_none()
     }
 
     /// Tells whether a call from an address may go on. Once there is an entry, a blank address may not.
     pub fn permits(&self, address: &str) -> bool {
-        if self.is_empty() {
-            return true;
-        }
+        let Some(compiled) = &self.0 else { return true };
         let caller = Caller::new(address);
-        self.entries.iter().any(|entry| entry.matches(&caller))
+        compiled.entries.iter().any(|entry| entry.matches(&caller))
     }
 }
 

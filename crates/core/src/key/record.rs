@@ -62,12 +62,12 @@ impl Expiry {
 }
 
 /// Everything about one key.
+///
+/// What every decision reads stands first and together, so that with a million keys a decision meets few lines of
+/// memory that are not in the cache.
 #[derive(Debug, Clone)]
+#[repr(C)]
 pub struct Record {
-    /// The secret itself.
-    pub key: Arc<str>,
-    /// Label and tenant.
-    pub identity: Arc<Identity>,
     /// The balance.
     pub credits: Credits,
     /// Credits spent in all.
@@ -76,32 +76,36 @@ pub struct Record {
     pub granted: u64,
     /// Successful deductions; a batch counts once.
     pub calls: u64,
-    /// When the key was made, as text.
-    pub created_at: Box<str>,
-    /// When credits were last taken.
-    pub last_used_at: Option<Timestamp>,
-    /// False once revoked or rotated away.
-    pub active: bool,
     /// Lifetime cap of `spent`; 0 or below is none.
     pub spending_limit: f64,
     /// If not empty, only these tools.
     pub allowed_tools: ToolList,
     /// Never these tools.
     pub denied_tools: ToolList,
-    /// When the key ends.
-    pub expiry: Expiry,
-    /// The key's own quota.
-    pub quota: Option<Box<Quota>>,
-    /// Labels.
-    pub tags: Tags,
     /// Addresses the key may be used from; empty is any.
     pub ip_allowlist: CompiledAllowlist,
+    /// The key's own quota.
+    pub quota: Option<Box<Quota>>,
+    /// Label and tenant.
+    pub identity: Arc<Identity>,
+    /// When the key ends.
+    pub expiry: Expiry,
+    /// When credits were last taken.
+    pub last_used_at: Option<Timestamp>,
     /// Use in the present day and month.
     pub counters: QuotaCounters,
-    /// The key that took this one's place.
-    pub successor: Option<Arc<str>>,
+    /// False once revoked or rotated away.
+    pub active: bool,
     /// What differs from a plain record; most have none.
     oddities: Option<Box<Oddities>>,
+    /// The secret itself.
+    pub key: Arc<str>,
+    /// The key that took this one's place.
+    pub successor: Option<Arc<str>>,
+    /// When the key was made, as text.
+    pub created_at: Box<str>,
+    /// Labels.
+    pub tags: Tags,
 }
 
 /// The fields of a record, in the order in which a new one shows them.
