@@ -2,10 +2,12 @@
 //!
 //! - `books`: the laws of accounts and charges, under random operations and threads
 //! - `recording`: a journal that keeps everything in memory, for the others
+//! - `decisions`: what a gate says to single calls and batches, in which order
 //! - `javascript`: texts and numbers against what the `node` on the PATH makes of them
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something it needs is missing")]
 
 mod books;
+mod decisions;
 mod javascript;
 mod recording;
