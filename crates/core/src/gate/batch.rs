@@ -12,7 +12,7 @@ use crate::config::GateConfig;
 use crate::credits::Credits;
 use crate::ledger::Charge;
 use crate::limit::quota::QuotaDemand;
-use crate::usage::{UsageEvent, Who};
+use crate::usage::{Subject, Telling};
 
 /// What was decided of a batch.
 #[derive(Debug, Clone, PartialEq)]
@@ -301,11 +301,12 @@ impl Gate {
         });
         let charges = charges.collect();
         let (remaining, identity) = (locked.record.credits, locked.record.identity.clone());
+        let place = locked.account.place();
         drop(locked);
         for (tool, credits) in &lines {
-            self.tell(UsageEvent {
+            self.tell(Telling {
                 at: now,
-                who: Who::Known(identity.clone()),
+                who: Subject::Known(place, &identity),
                 tool: tool.clone(),
                 credits: credits.as_i64(),
                 allowed: true,

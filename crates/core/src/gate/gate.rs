@@ -14,12 +14,12 @@ use crate::clock::Timestamp;
 use crate::config::GateConfig;
 use crate::credits::Credits;
 use crate::journal::Ticket;
-use crate::key::record::{Record, prefix};
+use crate::key::record::Record;
 use crate::key::team::{SharedTeam, Team};
-use crate::ledger::{Account, Charge, Ending, Ledger, OpenCharge, Outcome, Settled};
+use crate::ledger::{Account, Charge, Ending, Ledger, OpenCharge, Outcome, Settled, Written};
 use crate::limit::quota::QuotaDemand;
 use crate::limit::rate_limiter::KeyWindows;
-use crate::usage::{EventSink, UsageEvent, UsageMeter, Who};
+use crate::usage::{EventSink, Subject, Telling, UsageMeter};
 
 /// Names of unlisted tools that are remembered, so that their events share one text.
 const TOOL_NAMES_MAX: usize = 10_000;
@@ -215,14 +215,17 @@ impl Gate {
     pub fn refuse_for_team(&self, call: &CallRequest<'_>, reason: Option<&str>) -> Decision {
         let denial = DenyReason::Team(reason.map(Into::into));
         let now = self.ledger.now();
-        let (who, balance) = match self.account(call.key) {
+        let config = self.config();
+        match self.account(call.key) {
             Ok(account) => {
                 let record = account.lock();
-                (Who::Known(record.identity.clone()), record.credits)
+                let (identity, balance) = (record.identity.clone(), record.credits);
+                drop(record);
+                let who = Subject::Known(account.place(), &identity);
+                self.refuse(&config, call.tool, who, balance, denial, now)
             }
-            Err((_, who)) => (who, Credits::ZERO),
-        };
-        self.refuse(&self.config(), call.tool, who, balance, denial, now)
+            Err((_, who)) => self.refuse(&config, call.tool, who, Credits::ZERO, denial, now),
+        }
     }
 
     fn decide(&self, call: &CallRequest<'_>, open: bool) -> Result<(Decision, Option<Charge>), TooDeep> {
@@ -244,34 +247,39 @@ impl Gate {
         let mut locked = self.lock(&account, team.as_ref(), limited(terms));
         let now = locked.now;
         if let Err(reason) = self.judge_call(&config, &mut locked, call, terms, price) {
+            let (identity, balance) = (locked.record.identity.clone(), locked.record.credits);
+            drop(locked);
             let (who, balance) = match reason {
                 DenyReason::InvalidApiKey | DenyReason::ApiKeyExpired => {
-                    (Who::Unknown(locked.record.identity.prefix.clone()), Credits::ZERO)
+                    (Subject::Unknown(&identity.prefix), Credits::ZERO)
                 }
-                _ => (Who::Known(locked.record.identity.clone()), locked.record.credits),
+                _ => (Subject::Known(account.place(), &identity), balance),
             };
-            drop(locked);
             return Ok((self.refuse(&config, call.tool, who, balance, reason, now), None));
         }
         let tool = terms.map_or_else(|| self.tool_name(call.tool), |terms| terms.name.clone());
         let charge = self.take(&mut locked, &tool, terms, price, open);
-        let (remaining, identity) = (locked.record.credits, locked.record.identity.clone());
-        drop(locked);
-        self.tell(UsageEvent {
+        let remaining = locked.record.credits;
+        // Told under the lock: a clone of the identity would touch memory that nothing else here needs.
+        self.tell(Telling {
             at: now,
-            who: Who::Known(identity),
+            who: Subject::Known(account.place(), &locked.record.identity),
             tool,
             credits: price.as_i64(),
             allowed: true,
             reason: None,
         });
+        drop(locked);
         Ok((Decision { verdict: Verdict::Allowed, charged: price, remaining }, Some(charge)))
     }
 
     /// The account of a key that was given and is known.
-    pub(super) fn account(&self, key: Option<&str>) -> Result<Arc<Account>, (DenyReason, Who)> {
-        let key = key.filter(|key| !key.is_empty()).ok_or((DenyReason::MissingApiKey, Who::Nobody))?;
-        let unknown = || (DenyReason::InvalidApiKey, Who::Unknown(prefix(key).into()));
+    pub(super) fn account<'k>(
+        &self,
+        key: Option<&'k str>,
+    ) -> Result<Arc<Account>, (DenyReason, Subject<'k>)> {
+        let key = key.filter(|key| !key.is_empty()).ok_or((DenyReason::MissingApiKey, Subject::Nobody))?;
+        let unknown = || (DenyReason::InvalidApiKey, Subject::Unknown(key));
         self.ledger.accounts.find(key).ok_or_else(unknown)
     }
 
@@ -363,12 +371,12 @@ impl Gate {
         &self,
         config: &GateConfig,
         tool: &str,
-        who: Who,
+        who: Subject<'_>,
         remaining: Credits,
         reason: DenyReason,
         now: Timestamp,
     ) -> Decision {
-        self.tell(UsageEvent {
+        self.tell(Telling {
             at: now,
             who,
             tool: self.tool_name(tool),
@@ -385,24 +393,24 @@ impl Gate {
 
     /// Ends a charge and tells of a refund.
     fn settle(&self, charge: Charge, ending: Ending) -> Settled {
-        let (tool, credits) = (charge.tool.clone(), charge.credits);
-        let identity = charge.account.lock().identity.clone();
+        let (tool, credits, account) = (charge.tool.clone(), charge.credits, charge.account.clone());
         let settled = self.ledger.settle(charge, ending, self.config.read().refunds);
-        self.tell_refund(settled, Who::Known(identity), tool, credits);
+        if settled.outcome == Outcome::Refunded && credits > Credits::ZERO {
+            let identity = account.lock().identity.clone();
+            self.tell_refund(Subject::Known(account.place(), &identity), tool, credits);
+        }
         settled
     }
 
-    fn tell_refund(&self, settled: Settled, who: Who, tool: Arc<str>, credits: Credits) {
-        if settled.outcome == Outcome::Refunded && credits > Credits::ZERO {
-            self.tell(UsageEvent {
-                at: self.ledger.now(),
-                who,
-                tool,
-                credits: -credits.as_i64(),
-                allowed: true,
-                reason: Some(Cow::Borrowed("refund")),
-            });
-        }
+    fn tell_refund(&self, who: Subject<'_>, tool: Arc<str>, credits: Credits) {
+        self.tell(Telling {
+            at: self.ledger.now(),
+            who,
+            tool,
+            credits: -credits.as_i64(),
+            allowed: true,
+            reason: Some(Cow::Borrowed("refund")),
+        });
     }
 
     /// Settles the charges that an earlier run left open, as [`Ending::GatewayRestart`]. Returns when that is durable.
@@ -419,18 +427,13 @@ impl Gate {
     /// has expired. An event is told in any case. Returns when the change is durable.
     pub fn refund(&self, key: &str, tool: &str, credits: Credits) {
         let written = self.ledger.goodwill(key, credits);
-        let who = match &written {
-            Some(written) => Who::Known(written.value.clone()),
-            None => Who::Unknown(prefix(key).into()),
-        };
-        self.tell(UsageEvent {
-            at: self.ledger.now(),
-            who,
-            tool: self.tool_name(tool),
-            credits: -credits.as_i64(),
-            allowed: true,
-            reason: Some(Cow::Borrowed("refund")),
-        });
+        match &written {
+            Some(Written { value: account, .. }) => {
+                let identity = account.lock().identity.clone();
+                self.tell_refund(Subject::Known(account.place(), &identity), self.tool_name(tool), credits);
+            }
+            None => self.tell_refund(Subject::Unknown(key), self.tool_name(tool), credits),
+        }
         if let Some(written) = written {
             // A failure is told by the journal, which keeps the entry and tries again.
             let _ = self.ledger.wait(written.ticket);
@@ -452,9 +455,10 @@ impl Gate {
             && !(record.allowed_tools.is_empty() && record.denied_tools.is_empty())
     }
 
-    pub(super) fn tell(&self, event: UsageEvent) {
-        for sink in &self.sinks {
-            sink.publish(&event);
+    pub(super) fn tell(&self, event: Telling<'_>) {
+        if !self.sinks.is_empty() {
+            let event = event.to_event();
+            self.sinks.iter().for_each(|sink| sink.publish(&event));
         }
         self.meter.keep(event);
     }

@@ -1,6 +1,7 @@
 //! One key's account, and the table of all accounts.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use indexmap::IndexMap;
 use parking_lot::{Mutex, MutexGuard, RwLock};
@@ -19,13 +20,20 @@ use crate::limit::rate_limiter::SharedWindows;
 pub struct Account {
     /// Its name in the journal.
     pub id: AccountId,
+    /// Its place among all accounts, known from its first day on.
+    place: AtomicUsize,
     record: Mutex<Record>,
     pub(crate) windows: SharedWindows,
 }
 
 impl Account {
     pub(crate) fn new(id: AccountId, record: Record, windows: SharedWindows) -> Self {
-        Self { id, record: Mutex::new(record), windows }
+        Self { id, place: AtomicUsize::new(0), record: Mutex::new(record), windows }
+    }
+
+    /// Its place among all accounts.
+    pub fn place(&self) -> usize {
+        self.place.load(Ordering::Relaxed)
     }
 
     /// The record, locked. Hold it briefly: every decision on the key waits.
@@ -113,7 +121,10 @@ impl Accounts {
 
     /// Puts an account under a key and returns its place.
     pub(crate) fn insert(&self, key: Arc<str>, account: Arc<Account>) -> usize {
-        self.table.write().insert_full(key, account).0
+        let mut table = self.table.write();
+        let place = table.insert_full(key, account).0;
+        table[place].place.store(place, Ordering::Relaxed);
+        place
     }
 
     /// Follows rotations from a key to the one that has its account now.

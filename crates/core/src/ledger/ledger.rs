@@ -319,8 +319,8 @@ impl Ledger {
     }
 
     /// Gives credits back that no charge is named for, also to keys that were revoked, expired or rotated.
-    /// Gives the key that got them; `None` when there is no such key.
-    pub fn goodwill(&self, key: &str, credits: Credits) -> Option<Written<Arc<Identity>>> {
+    /// Gives the account that got them; `None` when there is no such key.
+    pub fn goodwill(&self, key: &str, credits: Credits) -> Option<Written<Arc<Account>>> {
         self.save_edits();
         let account = self.accounts.current(key)?;
         let mut record = account.lock();
@@ -331,7 +331,8 @@ impl Ledger {
             let difference = before.until(&record);
             vec![self.changed(EntryKind::Goodwill, &account, &record, self.now(), difference)]
         });
-        Some(Written { value: record.identity.clone(), ticket })
+        drop(record);
+        Some(Written { value: account, ticket })
     }
 
     /// The account that a charge's key has now, after rotations.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
-use crate::key::record::Identity;
+use crate::key::record::{Identity, prefix};
 
 /// Who an event is about.
 #[derive(Debug, Clone)]
@@ -32,6 +32,46 @@ pub struct UsageEvent {
     pub allowed: bool,
     /// Why not, or `refund`.
     pub reason: Option<Cow<'static, str>>,
+}
+
+/// An event before anybody has heard of it: what it is about is only lent.
+#[derive(Debug, Clone)]
+pub(crate) struct Telling<'a> {
+    pub(crate) at: Timestamp,
+    pub(crate) who: Subject<'a>,
+    pub(crate) tool: Arc<str>,
+    pub(crate) credits: i64,
+    pub(crate) allowed: bool,
+    pub(crate) reason: Option<Cow<'static, str>>,
+}
+
+/// Who an event that is being told is about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Subject<'a> {
+    /// No key was given.
+    Nobody,
+    /// A key that may not be used.
+    Unknown(&'a str),
+    /// A known key, with the place of its account.
+    Known(usize, &'a Arc<Identity>),
+}
+
+impl Telling<'_> {
+    /// The event as others keep it.
+    pub(crate) fn to_event(&self) -> UsageEvent {
+        UsageEvent {
+            at: self.at,
+            who: match self.who {
+                Subject::Nobody => Who::Nobody,
+                Subject::Unknown(key) => Who::Unknown(prefix(key).into()),
+                Subject::Known(_, identity) => Who::Known(identity.clone()),
+            },
+            tool: self.tool.clone(),
+            credits: self.credits,
+            allowed: self.allowed,
+            reason: self.reason.clone(),
+        }
+    }
 }
 
 /// An event that somebody else made, told as it was given.

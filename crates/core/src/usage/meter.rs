@@ -1,11 +1,15 @@
 //! The latest events, and what they sum up to.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use parking_lot::Mutex;
 
-use super::event::{ForeignEvent, UsageEvent};
+use super::event::{ForeignEvent, Subject, Telling, UsageEvent, Who};
+use crate::clock::Timestamp;
+use crate::key::record::{Identity, prefix};
 use crate::text::clean::sort_properties;
 use crate::text::trim::cut;
 
@@ -36,10 +40,39 @@ pub struct UsageMeter {
 struct Ring {
     /// The number of the first event kept, counted from 0 since the meter was made.
     first: u64,
-    events: VecDeque<Kept>,
+    events: VecDeque<Stored>,
+    /// The identity under which an account was first seen, by its place.
+    identities: Vec<Option<Arc<Identity>>>,
 }
 
-/// An event as it is kept.
+/// An event as it lies in the ring.
+#[derive(Debug)]
+enum Stored {
+    Own(Compact),
+    Foreign(Box<ForeignEvent>),
+}
+
+#[derive(Debug)]
+struct Compact {
+    at: Timestamp,
+    who: CompactWho,
+    tool: Arc<str>,
+    credits: i64,
+    allowed: bool,
+    reason: Option<Cow<'static, str>>,
+}
+
+/// Who an event in the ring is about. Nearly all are about an account under the name it had at first: these share
+/// one identity of the ring, so that forgetting an event touches no memory of its account.
+#[derive(Debug)]
+enum CompactWho {
+    Nobody,
+    Unknown(Box<str>),
+    Renamed(Arc<Identity>),
+    Account(usize),
+}
+
+/// An event as it is given out.
 #[derive(Debug, Clone)]
 pub enum Kept {
     /// One of ours.
@@ -85,6 +118,73 @@ struct View<'a> {
     reason: Option<&'a str>,
 }
 
+impl Ring {
+    fn push(&mut self, event: Stored, events_max: f64) {
+        self.events.push_back(event);
+        #[expect(clippy::cast_precision_loss, reason = "events in memory are far fewer than 2^53")]
+        let full = self.events.len() as f64 > events_max;
+        if full {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "not negative, and small"
+            )]
+            let oldest = ((events_max * 0.25).floor().max(0.0) as usize).min(self.events.len());
+            self.events.drain(..oldest);
+            self.first += oldest as u64;
+        }
+    }
+
+    fn compact(&mut self, who: Subject<'_>) -> CompactWho {
+        match who {
+            Subject::Nobody => CompactWho::Nobody,
+            Subject::Unknown(key) => CompactWho::Unknown(prefix(key).into()),
+            Subject::Known(place, identity) => {
+                if self.identities.len() <= place {
+                    self.identities.resize(place + 1, None);
+                }
+                let first_seen = self.identities[place].get_or_insert_with(|| identity.clone());
+                if Arc::ptr_eq(first_seen, identity) {
+                    CompactWho::Account(place)
+                } else {
+                    CompactWho::Renamed(identity.clone())
+                }
+            }
+        }
+    }
+
+    fn identity(&self, place: usize) -> &Arc<Identity> {
+        self.identities[place].as_ref().expect("kept since the account's first event")
+    }
+
+    fn given_out(&self, event: &Stored) -> Kept {
+        match event {
+            Stored::Foreign(event) => Kept::Foreign(event.clone()),
+            Stored::Own(event) => Kept::Own(UsageEvent {
+                at: event.at,
+                who: match &event.who {
+                    CompactWho::Nobody => Who::Nobody,
+                    CompactWho::Unknown(prefix) => Who::Unknown(prefix.clone()),
+                    CompactWho::Renamed(identity) => Who::Known(identity.clone()),
+                    CompactWho::Account(place) => Who::Known(self.identity(*place).clone()),
+                },
+                tool: event.tool.clone(),
+                credits: event.credits,
+                allowed: event.allowed,
+                reason: event.reason.clone(),
+            }),
+        }
+    }
+
+    /// Events of a time and a tenant, oldest first. Times are compared as text.
+    fn matching(&self, since: Option<&str>, namespace: Option<&str>) -> impl Iterator<Item = Kept> {
+        self.events.iter().map(|event| self.given_out(event)).filter(move |event| {
+            since.is_none_or(|since| *event.timestamp() >= *since)
+                && namespace.is_none_or(|namespace| event.namespace() == Some(namespace))
+        })
+    }
+}
+
 impl Kept {
     /// When, as text.
     pub fn timestamp(&self) -> String {
@@ -100,11 +200,6 @@ impl Kept {
             Self::Own(event) => event.namespace(),
             Self::Foreign(event) => event.namespace.as_deref(),
         }
-    }
-
-    fn is_of(&self, since: Option<&str>, namespace: Option<&str>) -> bool {
-        since.is_none_or(|since| *self.timestamp() >= *since)
-            && namespace.is_none_or(|namespace| self.namespace() == Some(namespace))
     }
 
     fn view(&self) -> View<'_> {
@@ -141,31 +236,17 @@ impl UsageMeter {
         Self { events_max, events: Mutex::default() }
     }
 
-    /// Takes an event.
-    pub fn keep(&self, event: UsageEvent) {
-        self.push(Kept::Own(event));
+    /// Takes an event of a gate.
+    pub(crate) fn keep(&self, event: Telling<'_>) {
+        let Telling { at, who, tool, credits, allowed, reason } = event;
+        let mut ring = self.events.lock();
+        let who = ring.compact(who);
+        ring.push(Stored::Own(Compact { at, who, tool, credits, allowed, reason }), self.events_max);
     }
 
     /// Takes an event that was made elsewhere.
     pub fn record(&self, event: ForeignEvent) {
-        self.push(Kept::Foreign(Box::new(event)));
-    }
-
-    fn push(&self, event: Kept) {
-        let mut ring = self.events.lock();
-        ring.events.push_back(event);
-        #[expect(clippy::cast_precision_loss, reason = "events in memory are far fewer than 2^53")]
-        let full = ring.events.len() as f64 > self.events_max;
-        if full {
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "not negative, and small"
-            )]
-            let oldest = ((self.events_max * 0.25).floor().max(0.0) as usize).min(ring.events.len());
-            ring.events.drain(..oldest);
-            ring.first += oldest as u64;
-        }
+        self.events.lock().push(Stored::Foreign(Box::new(event)), self.events_max);
     }
 
     /// Forgets all events.
@@ -188,20 +269,20 @@ impl UsageMeter {
     /// Events of a time and a tenant, oldest first. `since` is compared as text.
     pub fn events(&self, since: Option<&str>, namespace: Option<&str>) -> Vec<Kept> {
         let ring = self.events.lock();
-        ring.events.iter().filter(|event| event.is_of(since, namespace)).cloned().collect()
+        ring.matching(since, namespace).collect()
     }
 
     /// The number of the first event kept, and all events from the given number on. Events are counted from 0.
     pub fn events_from(&self, number: u64) -> (u64, Vec<Kept>) {
         let ring = self.events.lock();
         let skip = usize::try_from(number.saturating_sub(ring.first)).unwrap_or(usize::MAX);
-        (ring.first, ring.events.iter().skip(skip).cloned().collect())
+        (ring.first, ring.events.iter().skip(skip).map(|event| ring.given_out(event)).collect())
     }
 
     /// Sums over events of a time and a tenant.
     pub fn summary(&self, since: Option<&str>, namespace: Option<&str>) -> UsageSummary {
         let mut summary = UsageSummary::default();
-        for event in self.events.lock().events.iter().filter(|event| event.is_of(since, namespace)) {
+        for event in self.events.lock().matching(since, namespace) {
             summary.add(&event.view());
         }
         sort_properties(&mut summary.per_tool);

@@ -4,4 +4,5 @@ mod event;
 mod meter;
 
 pub use event::{EventSink, ForeignEvent, UsageEvent, Who};
+pub(crate) use event::{Subject, Telling};
 pub use meter::{Kept, Row, UsageMeter, UsageSummary};
