@@ -257,6 +257,13 @@ impl Record {
         self.active && !self.expired(now)
     }
 
+    /// Whether the key had expired when it was made, and nothing was ever spent on it.
+    pub fn never_lived(&self) -> bool {
+        let made = || date::parse_date(&self.created_at, date::local_zone()).map(Timestamp);
+        self.spent == Credits::ZERO
+            && self.expiry.at.is_some_and(|end| made().is_some_and(|made| end <= made))
+    }
+
     /// Renames the key or moves it to another tenant.
     pub fn rename(&mut self, name: Option<&str>, namespace: Option<&str>) {
         let name = name.unwrap_or(&self.identity.name);

@@ -318,12 +318,16 @@ impl Ledger {
         }
     }
 
-    /// Gives credits back that no charge is named for, also to keys that were revoked, expired or rotated.
-    /// Gives the account that got them; `None` when there is no such key.
+    /// Gives credits back that no charge is named for, also to keys that were revoked, have expired or were rotated.
+    /// Gives the account that got them; `None` when there is no such key, or it had expired before it was made and
+    /// so was never charged.
     pub fn goodwill(&self, key: &str, credits: Credits) -> Option<Written<Arc<Account>>> {
         self.save_edits();
         let account = self.accounts.current(key)?;
         let mut record = account.lock();
+        if record.never_lived() {
+            return None;
+        }
         let before = Numbers::of(&record);
         return_credits(&mut record, credits, 1);
         record.counters.unrecord(credits.as_f64());
