@@ -14,7 +14,7 @@ use crate::clock::Timestamp;
 use crate::config::GateConfig;
 use crate::credits::Credits;
 use crate::journal::Ticket;
-use crate::key::record::Record;
+use crate::key::record::{Identity, Record};
 use crate::key::team::{SharedTeam, Team};
 use crate::ledger::{Account, Charge, Ending, Ledger, OpenCharge, Outcome, Settled, Written};
 use crate::limit::quota::QuotaDemand;
@@ -396,10 +396,18 @@ impl Gate {
         let (tool, credits, account) = (charge.tool.clone(), charge.credits, charge.account.clone());
         let settled = self.ledger.settle(charge, ending, self.config.read().refunds);
         if settled.outcome == Outcome::Refunded && credits > Credits::ZERO {
-            let identity = account.lock().identity.clone();
-            self.tell_refund(Subject::Known(account.place(), &identity), tool, credits);
+            self.tell_refund_of(&account, tool, credits);
         }
         settled
+    }
+
+    /// Tells of a refund to a known key; one without a name is called unknown, as 2.9.0 did here and only here.
+    fn tell_refund_of(&self, account: &Account, tool: Arc<str>, credits: Credits) {
+        let mut identity = account.lock().identity.clone();
+        if identity.name.is_empty() {
+            identity = Arc::new(Identity { name: "unknown".into(), ..(*identity).clone() });
+        }
+        self.tell_refund(Subject::Known(account.place(), &identity), tool, credits);
     }
 
     fn tell_refund(&self, who: Subject<'_>, tool: Arc<str>, credits: Credits) {
@@ -429,8 +437,7 @@ impl Gate {
         let written = self.ledger.goodwill(key, credits);
         match &written {
             Some(Written { value: account, .. }) => {
-                let identity = account.lock().identity.clone();
-                self.tell_refund(Subject::Known(account.place(), &identity), self.tool_name(tool), credits);
+                self.tell_refund_of(account, self.tool_name(tool), credits)
             }
             None => self.tell_refund(Subject::Unknown(key), self.tool_name(tool), credits),
         }
