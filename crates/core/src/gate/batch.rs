@@ -10,9 +10,9 @@ use super::gate::{BatchCharge, Charged, Gate, Locked, limited};
 use super::price::Arguments;
 use crate::config::GateConfig;
 use crate::credits::Credits;
-use crate::ledger::Charge;
+use crate::journal::Ticket;
+use crate::ledger::{Charge, Line, NO_TICKET};
 use crate::limit::quota::QuotaDemand;
-use crate::usage::{Subject, Telling};
 
 /// What was decided of a batch.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,7 +38,7 @@ pub struct BatchLine {
     /// Credits that were taken for it.
     pub charged: Credits,
     /// Why it would have been refused, when refusals are only noted.
-    pub shadowed: Option<DenyReason>,
+    pub shadowed: Option<Box<DenyReason>>,
 }
 
 /// The answer to a batch.
@@ -57,12 +57,16 @@ pub struct BatchDecision {
 /// One call of a batch, as far as it is judged.
 pub type BatchCall<'a> = (&'a str, Arguments<'a>);
 
-/// A call that was judged: its name for events, its price, and why the shadow mode lets it through unpaid.
-struct Priced {
-    tool: Arc<str>,
-    price: Credits,
-    shadowed: Option<DenyReason>,
-    limited: bool,
+/// Calls that were judged one by one: what each costs, and which the shadow mode lets through unpaid, and why.
+struct Judged {
+    lines: Vec<Line>,
+    shadowed: Vec<(usize, DenyReason)>,
+}
+
+impl Judged {
+    fn total(&self) -> u64 {
+        self.lines.iter().map(|(_, price)| price.get()).sum()
+    }
 }
 
 /// Why the walk over a batch ended.
@@ -96,12 +100,10 @@ impl Gate {
         calls: &[BatchCall<'_>],
         address: Option<&str>,
     ) -> Result<BatchDecision, TooDeep> {
-        let (decision, charges) = self.decide_batch(key, calls, address, false)?;
-        if let Some(last) = charges.iter().flatten().last() {
-            // A failure is told by the journal, which keeps the entry and tries again: the decision stands.
-            let _ = self.ledger.wait(last.ticket);
-        }
-        Ok(decision)
+        let taken = self.decide_batch(key, calls, address, false)?;
+        // A failure is told by the journal, which keeps the entry and tries again: the decision stands.
+        let _ = self.ledger.wait(taken.ticket);
+        Ok(taken.decision)
     }
 
     /// As [`Self::evaluate_batch`], but the charges stay open until each call ends, and nothing is waited for.
@@ -114,10 +116,9 @@ impl Gate {
         calls: &[BatchCall<'_>],
         address: Option<&str>,
     ) -> Result<BatchCharge, TooDeep> {
-        let (decision, charges) = self.decide_batch(key, calls, address, true)?;
-        let charges =
-            charges.into_iter().map(|charge| charge.map(|charge| Charged::new(self.clone(), charge)));
-        Ok(BatchCharge { decision, charges: charges.collect() })
+        let taken = self.decide_batch(key, calls, address, true)?;
+        let charges = taken.charges.into_iter().map(|charge| Charged::new(self.clone(), charge));
+        Ok(BatchCharge { decision: taken.decision, charges: charges.collect() })
     }
 
     /// Asks all checks about a batch and changes nothing. Gives the total, or `None` when some check fails.
@@ -133,13 +134,13 @@ impl Gate {
         let config = self.config();
         let Ok(account) = self.account(key) else { return Ok(None) };
         let team = key.and_then(|key| self.ledger.teams.of_member(key));
-        let mut locked = self.lock(&account, team.as_ref(), any_limited(&config, calls));
+        let mut locked = self.lock(&account, team.as_ref(), config.prices.any_limited());
         if caller_allowed(&config, &locked, address).is_err() {
             return Ok(None);
         }
-        let Ok(priced) = self.judge_calls(&config, &mut locked, calls)? else { return Ok(None) };
-        let total = total_of(&priced);
-        let judged = self.judge_total(&config, &mut locked, priced.len(), total);
+        let Ok(calls) = self.judge_calls(&config, &mut locked, calls)? else { return Ok(None) };
+        let total = calls.total();
+        let judged = self.judge_total(&config, &mut locked, calls.lines.len(), total);
         Ok((judged.is_ok() || config.shadow_mode).then_some(total))
     }
 
@@ -164,7 +165,7 @@ impl Gate {
         calls: &[BatchCall<'_>],
         address: Option<&str>,
         open: bool,
-    ) -> Result<(BatchDecision, Vec<Option<Charge>>), TooDeep> {
+    ) -> Result<Taken, TooDeep> {
         if calls.is_empty() {
             let nothing = BatchDecision {
                 verdict: BatchVerdict::Allowed,
@@ -172,27 +173,27 @@ impl Gate {
                 lines: Vec::new(),
                 remaining: Credits::ZERO,
             };
-            return Ok((nothing, Vec::new()));
+            return Ok(Taken::nothing(nothing));
         }
         self.ledger.save_edits();
         let config = self.config();
-        let unpaid = |decision| Ok((decision, Vec::new()));
+        let unpaid = |decision| Ok(Taken::nothing(decision));
         let account = match self.account(key) {
             Ok(account) => account,
             Err((reason, _)) => return unpaid(caller_refused(&config, reason, Credits::ZERO)),
         };
         let team = key.and_then(|key| self.ledger.teams.of_member(key));
-        let mut locked = self.lock(&account, team.as_ref(), any_limited(&config, calls));
+        let mut locked = self.lock(&account, team.as_ref(), config.prices.any_limited());
         if let Err(reason) = caller_allowed(&config, &locked, address) {
             let known = matches!(reason, DenyReason::IpNotAllowed(_));
             let balance = if known { locked.record.credits } else { Credits::ZERO };
             return unpaid(caller_refused(&config, reason, balance));
         }
-        let mut priced = match self.judge_calls(&config, &mut locked, calls)? {
-            Ok(priced) => priced,
+        let mut judged = match self.judge_calls(&config, &mut locked, calls)? {
+            Ok(judged) => judged,
             Err(refusal) => return unpaid(refused(refusal, locked.record.credits)),
         };
-        let total = total_of(&priced);
+        let total = judged.total();
         if let Err(reason) = self.judge_total(&config, &mut locked, calls.len(), total)
             && !config.shadow_mode
         {
@@ -201,11 +202,14 @@ impl Gate {
         if total > locked.record.credits.get() {
             // Only the shadow mode gets here: what cannot be paid is let through unpaid.
             let reason = DenyReason::InsufficientCredits { need: total, have: locked.record.credits };
-            for call in &mut priced {
-                call.shadowed.get_or_insert_with(|| reason.clone());
+            for (at, (_, price)) in judged.lines.iter_mut().enumerate() {
+                if *price > Credits::ZERO && judged.shadowed.iter().all(|(shadowed, _)| *shadowed != at) {
+                    judged.shadowed.push((at, reason.clone()));
+                }
+                *price = Credits::ZERO;
             }
         }
-        Ok(self.take_batch(&config, locked, priced, open))
+        Ok(self.take_batch(&config, locked, judged, open))
     }
 
     /// Asks, for each call in order, what is asked of single calls: the tool, and the tool's own limit.
@@ -214,31 +218,33 @@ impl Gate {
         config: &GateConfig,
         locked: &mut Locked<'_>,
         calls: &[BatchCall<'_>],
-    ) -> Result<Result<Vec<Priced>, Refusal>, TooDeep> {
-        let mut priced = Vec::with_capacity(calls.len());
+    ) -> Result<Result<Judged, Refusal>, TooDeep> {
+        let mut judged = Judged { lines: Vec::with_capacity(calls.len()), shadowed: Vec::new() };
         let mut seen: HashMap<&str, u64> = HashMap::new();
         for (index, (tool, arguments)) in calls.iter().enumerate() {
             let terms = config.prices.terms(tool);
-            let mut judged = checks::tool_permitted(&locked.record, tool);
-            if let (Ok(()), Some(terms), true) = (&judged, terms, limited(terms)) {
+            let mut permitted = checks::tool_permitted(&locked.record, tool);
+            if let (Ok(()), Some(terms), true) = (&permitted, terms, limited(terms)) {
                 let nth = seen.entry(tool).or_default();
                 *nth += 1;
                 let windows = locked.windows.as_mut().expect("locked when any tool has a limit");
-                judged = checks::tool_rate_allows_nth(terms, windows.tool_count(tool, locked.now), *nth);
+                permitted = checks::tool_rate_allows_nth(terms, windows.tool_count(tool, locked.now), *nth);
             }
-            let shadowed = match judged {
-                Ok(()) => None,
-                Err(reason) if config.shadow_mode => Some(reason),
-                Err(reason) => return Ok(Err(Refusal { reason, index, whole: false })),
+            let mut price = match terms {
+                Some(terms) => terms.price(*arguments)?,
+                None => config.prices.default,
             };
-            priced.push(Priced {
-                tool: terms.map_or_else(|| self.tool_name(tool), |terms| terms.name.clone()),
-                price: config.prices.price(tool, *arguments)?,
-                shadowed,
-                limited: limited(terms),
-            });
+            if let Err(reason) = permitted {
+                if !config.shadow_mode {
+                    return Ok(Err(Refusal { reason, index, whole: false }));
+                }
+                judged.shadowed.push((index, reason));
+                price = Credits::ZERO;
+            }
+            let name = terms.map_or_else(|| self.tool_name(tool), |terms| terms.name.clone());
+            judged.lines.push((name, price));
         }
-        Ok(Ok(priced))
+        Ok(Ok(judged))
     }
 
     /// Asks once, of the total, what is asked of a batch as a whole.
@@ -265,60 +271,59 @@ impl Gate {
         checks::team_allows(locked.team.as_deref_mut(), now, total as f64)
     }
 
-    fn take_batch(
-        &self,
-        config: &GateConfig,
-        mut locked: Locked<'_>,
-        priced: Vec<Priced>,
-        open: bool,
-    ) -> (BatchDecision, Vec<Option<Charge>>) {
+    fn take_batch(&self, config: &GateConfig, mut locked: Locked<'_>, judged: Judged, open: bool) -> Taken {
         let now = locked.now;
+        let Judged { lines, shadowed } = judged;
         if let Some(windows) = &mut locked.windows {
             if self.global_rate_limit() > 0.0 {
-                windows.all.take_many(now, if config.batch_rate_per_call { priced.len() as u64 } else { 1 });
+                windows.all.take_many(now, if config.batch_rate_per_call { lines.len() as u64 } else { 1 });
             }
-            for call in priced.iter().filter(|call| call.limited) {
-                windows.tool(&call.tool).take(now);
+            for (tool, _) in &lines {
+                if limited(config.prices.terms(tool)) {
+                    windows.tool(tool).take(now);
+                }
             }
         }
         // Calls that go on unpaid count in quotas like the others; they are lines of no credits.
-        let paid = |call: &Priced| if call.shadowed.is_some() { Credits::ZERO } else { call.price };
-        let lines: Vec<_> = priced.iter().map(|call| (call.tool.clone(), paid(call))).collect();
         let team = locked.team.as_deref_mut();
         let ticket = self.ledger.take(locked.account, &mut locked.record, now, &lines, open, team);
-        let charges = priced.iter().enumerate().map(|(at, call)| {
-            Some(Charge {
-                account: locked.account.clone(),
-                tool: call.tool.clone(),
-                credits: paid(call),
-                calls: u64::from(at == 0),
-                day: locked.record.counters.day,
-                month: locked.record.counters.month,
-                team: locked.shared_team.cloned(),
-                sequence: if ticket.first == 0 { 0 } else { ticket.first + at as u64 },
-                ticket,
-            })
+        let charges = lines.iter().enumerate().take(if open { lines.len() } else { 0 });
+        let charges = charges.map(|(at, (tool, credits))| Charge {
+            account: locked.account.clone(),
+            tool: tool.clone(),
+            credits: *credits,
+            calls: u64::from(at == 0),
+            day: locked.record.counters.day,
+            month: locked.record.counters.month,
+            team: locked.shared_team.cloned(),
+            sequence: if ticket.first == 0 { 0 } else { ticket.first + at as u64 },
+            ticket,
         });
         let charges = charges.collect();
-        let (remaining, identity) = (locked.record.credits, locked.record.identity.clone());
-        let place = locked.account.place();
-        drop(locked);
-        for (tool, credits) in &lines {
-            self.tell(Telling {
-                at: now,
-                who: Subject::Known(place, &identity),
-                tool: tool.clone(),
-                credits: credits.as_i64(),
-                allowed: true,
-                reason: None,
-            });
+        let remaining = locked.record.credits;
+        let mut answer: Vec<_> =
+            lines.iter().map(|(_, credits)| BatchLine { charged: *credits, shadowed: None }).collect();
+        for (at, reason) in shadowed {
+            answer[at].shadowed = Some(Box::new(reason));
         }
         let total = Credits::new(lines.iter().map(|(_, credits)| credits.get()).sum())
             .expect("what was taken from a balance is within the bound");
-        let lines =
-            priced.into_iter().map(|call| BatchLine { charged: paid(&call), shadowed: call.shadowed });
-        let lines = lines.collect();
-        (BatchDecision { verdict: BatchVerdict::Allowed, total, lines, remaining }, charges)
+        self.tell_taken(locked, lines.into_iter());
+        let decision = BatchDecision { verdict: BatchVerdict::Allowed, total, lines: answer, remaining };
+        Taken { decision, ticket, charges }
+    }
+}
+
+/// What a batch took: the charges of its calls, if they stay open.
+struct Taken {
+    decision: BatchDecision,
+    ticket: Ticket,
+    charges: Vec<Charge>,
+}
+
+impl Taken {
+    fn nothing(decision: BatchDecision) -> Self {
+        Self { decision, ticket: NO_TICKET, charges: Vec::new() }
     }
 }
 
@@ -341,12 +346,4 @@ fn refused(refusal: Refusal, remaining: Credits) -> BatchDecision {
     let Refusal { reason, index, whole } = refusal;
     let verdict = BatchVerdict::Denied { reason, index, whole };
     BatchDecision { verdict, total: Credits::ZERO, lines: Vec::new(), remaining }
-}
-
-fn any_limited(config: &GateConfig, calls: &[BatchCall<'_>]) -> bool {
-    calls.iter().any(|(tool, _)| limited(config.prices.terms(tool)))
-}
-
-fn total_of(priced: &[Priced]) -> u64 {
-    priced.iter().filter(|call| call.shadowed.is_none()).map(|call| call.price.get()).sum()
 }

@@ -16,7 +16,9 @@ use crate::credits::Credits;
 use crate::journal::Ticket;
 use crate::key::record::{Identity, Record};
 use crate::key::team::{SharedTeam, Team};
-use crate::ledger::{Account, Charge, Ending, Ledger, OpenCharge, Outcome, Settled, Written};
+use crate::ledger::{
+    Account, Charge, Ending, Ledger, Line, NO_TICKET, OpenCharge, Outcome, Settled, Written,
+};
 use crate::limit::quota::QuotaDemand;
 use crate::limit::rate_limiter::KeyWindows;
 use crate::usage::{EventSink, Subject, Telling, UsageMeter};
@@ -86,8 +88,8 @@ pub struct Taken {
 pub struct BatchCharge {
     /// What was decided.
     pub decision: super::BatchDecision,
-    /// The charge of each call, in order; `None` for calls that were let through unpaid.
-    pub charges: Vec<Option<Charged>>,
+    /// The charge of each call, in order; none when the batch was refused, or let through unpaid as a whole.
+    pub charges: Vec<Charged>,
 }
 
 impl Charged {
@@ -177,11 +179,9 @@ impl Gate {
     /// # Errors
     /// Arguments that are nested too deeply to be priced; nothing was changed.
     pub fn evaluate(&self, call: &CallRequest<'_>) -> Result<Decision, TooDeep> {
-        let (decision, taken) = self.decide(call, false)?;
-        if let Some(charge) = taken {
-            // A failure is told by the journal, which keeps the entry and tries again: the decision stands.
-            let _ = self.ledger.wait(charge.ticket);
-        }
+        let (decision, ticket, _) = self.decide(call, false)?;
+        // A failure is told by the journal, which keeps the entry and tries again: the decision stands.
+        let _ = self.ledger.wait(ticket);
         Ok(decision)
     }
 
@@ -191,7 +191,7 @@ impl Gate {
     /// # Errors
     /// As [`Self::evaluate`].
     pub fn charge(self: &Arc<Self>, call: &CallRequest<'_>) -> Result<Taken, TooDeep> {
-        let (decision, charge) = self.decide(call, true)?;
+        let (decision, _, charge) = self.decide(call, true)?;
         Ok(Taken { decision, charge: charge.map(|charge| Charged::new(self.clone(), charge)) })
     }
 
@@ -228,7 +228,11 @@ impl Gate {
         }
     }
 
-    fn decide(&self, call: &CallRequest<'_>, open: bool) -> Result<(Decision, Option<Charge>), TooDeep> {
+    fn decide(
+        &self,
+        call: &CallRequest<'_>,
+        open: bool,
+    ) -> Result<(Decision, Ticket, Option<Charge>), TooDeep> {
         self.ledger.save_edits();
         let config = self.config.read();
         let terms = config.prices.terms(call.tool);
@@ -240,7 +244,11 @@ impl Gate {
             Ok(account) => account,
             Err((reason, who)) => {
                 let now = self.ledger.now();
-                return Ok((self.refuse(&config, call.tool, who, Credits::ZERO, reason, now), None));
+                return Ok((
+                    self.refuse(&config, call.tool, who, Credits::ZERO, reason, now),
+                    NO_TICKET,
+                    None,
+                ));
             }
         };
         let team = call.key.and_then(|key| self.ledger.teams.of_member(key));
@@ -255,22 +263,26 @@ impl Gate {
                 }
                 _ => (Subject::Known(account.place(), &identity), balance),
             };
-            return Ok((self.refuse(&config, call.tool, who, balance, reason, now), None));
+            return Ok((self.refuse(&config, call.tool, who, balance, reason, now), NO_TICKET, None));
         }
         let tool = terms.map_or_else(|| self.tool_name(call.tool), |terms| terms.name.clone());
-        let charge = self.take(&mut locked, &tool, terms, price, open);
-        let remaining = locked.record.credits;
-        // Told under the lock: a clone of the identity would touch memory that nothing else here needs.
-        self.tell(Telling {
-            at: now,
-            who: Subject::Known(account.place(), &locked.record.identity),
-            tool,
-            credits: price.as_i64(),
-            allowed: true,
-            reason: None,
+        let line = [(tool, price)];
+        let ticket = self.take(&mut locked, &line, terms, open);
+        let [(tool, _)] = line;
+        let charge = open.then(|| Charge {
+            account: account.clone(),
+            tool: tool.clone(),
+            credits: price,
+            calls: 1,
+            day: locked.record.counters.day,
+            month: locked.record.counters.month,
+            team: team.clone(),
+            sequence: ticket.first,
+            ticket,
         });
-        drop(locked);
-        Ok((Decision { verdict: Verdict::Allowed, charged: price, remaining }, Some(charge)))
+        let remaining = locked.record.credits;
+        self.tell_taken(locked, std::iter::once((tool, price)));
+        Ok((Decision { verdict: Verdict::Allowed, charged: price, remaining }, ticket, charge))
     }
 
     /// The account of a key that was given and is known.
@@ -332,14 +344,14 @@ impl Gate {
         checks::team_allows(locked.team.as_deref_mut(), now, price.as_f64())
     }
 
+    /// Counts the call in its windows and takes its price.
     fn take(
         &self,
         locked: &mut Locked<'_>,
-        tool: &Arc<str>,
+        line: &[Line; 1],
         terms: Option<&ToolTerms>,
-        price: Credits,
         open: bool,
-    ) -> Charge {
+    ) -> Ticket {
         let now = locked.now;
         if let Some(windows) = &mut locked.windows {
             if self.global_rate_limit > 0.0 {
@@ -349,21 +361,8 @@ impl Gate {
                 windows.tool(&terms.name).take(now);
             }
         }
-        let line = [(tool.clone(), price)];
         let team = locked.team.as_deref_mut();
-        let ticket = self.ledger.take(locked.account, &mut locked.record, now, &line, open, team);
-        let [(tool, credits)] = line;
-        Charge {
-            account: locked.account.clone(),
-            tool,
-            credits,
-            calls: 1,
-            day: locked.record.counters.day,
-            month: locked.record.counters.month,
-            team: locked.shared_team.cloned(),
-            sequence: ticket.first,
-            ticket,
-        }
+        self.ledger.take(locked.account, &mut locked.record, now, line, open, team)
     }
 
     /// Notes a refusal, and lets the call through all the same in shadow mode.
@@ -462,12 +461,36 @@ impl Gate {
             && !(record.allowed_tools.is_empty() && record.denied_tools.is_empty())
     }
 
-    pub(super) fn tell(&self, event: Telling<'_>) {
+    fn tell(&self, event: Telling<'_>) {
+        self.publish(&event);
+        self.meter.keep(std::iter::once(event));
+    }
+
+    fn publish(&self, event: &Telling<'_>) {
         if !self.sinks.is_empty() {
             let event = event.to_event();
             self.sinks.iter().for_each(|sink| sink.publish(&event));
         }
-        self.meter.keep(event);
+    }
+
+    /// Tells of calls that were paid for at once, in order, and unlocks their account.
+    pub(super) fn tell_taken(&self, locked: Locked<'_>, lines: impl Iterator<Item = Line>) {
+        let (at, place) = (locked.now, locked.account.place());
+        let event = |who, (tool, credits): Line| {
+            let credits = credits.as_i64();
+            Telling { at, who, tool, credits, allowed: true, reason: None }
+        };
+        if self.sinks.is_empty() {
+            // Under the lock the identity is lent: a clone would touch memory that nothing else here needs.
+            let who = Subject::Known(place, &locked.record.identity);
+            self.meter.keep(lines.map(|line| event(who, line)));
+            return;
+        }
+        let identity = locked.record.identity.clone();
+        drop(locked);
+        for line in lines {
+            self.tell(event(Subject::Known(place, &identity), line));
+        }
     }
 
     /// The shared text of a tool's name.

@@ -58,17 +58,25 @@ pub struct PriceList {
     /// The price of a tool that is not listed.
     pub default: Credits,
     tools: HashMap<Arc<str>, ToolTerms, foldhash::fast::RandomState>,
+    any_limited: bool,
 }
 
 impl PriceList {
     /// The same price for all tools.
     pub fn flat(default: Credits) -> Self {
-        Self { default, tools: HashMap::default() }
+        Self { default, tools: HashMap::default(), any_limited: false }
     }
 
     /// Prices for some tools, and the price of all others.
     pub fn new(default: Credits, tools: impl IntoIterator<Item = ToolTerms>) -> Self {
-        Self { default, tools: tools.into_iter().map(|terms| (terms.name.clone(), terms)).collect() }
+        let tools: HashMap<_, _, _> = tools.into_iter().map(|terms| (terms.name.clone(), terms)).collect();
+        let any_limited = tools.values().any(|terms| terms.calls_per_minute > 0.0);
+        Self { default, tools, any_limited }
+    }
+
+    /// Whether any tool has a limit of its own.
+    pub fn any_limited(&self) -> bool {
+        self.any_limited
     }
 
     /// The terms of a tool that is listed.

@@ -292,6 +292,13 @@ impl Team {
         }
     }
 
+    fn clear_quota(&mut self) {
+        self.quota = None;
+        if let Some(oddities) = &mut self.oddities {
+            oddities.forget("quota");
+        }
+    }
+
     fn oddities(&mut self) -> &mut Oddities {
         self.oddities.get_or_insert_with(|| Box::new(Oddities::of_fields(TEAM_FIELDS.into_iter())))
     }
@@ -434,7 +441,7 @@ impl Teams {
         }
         match update.quota {
             Some(Some(quota)) => team.set("quota", Some(quota)),
-            Some(None) => team.quota = None,
+            Some(None) => team.clear_quota(),
             None => {}
         }
         for (name, value) in update.tags {

@@ -10,4 +10,5 @@ mod recovery;
 pub use account::{Account, Accounts, KeyOptions, NamespaceTotals};
 pub use charge::{Charge, Ending, Outcome, RefundPolicy, Settled};
 pub use ledger::{Ledger, LedgerParts, Written};
+pub(crate) use ledger::{Line, NO_TICKET};
 pub use recovery::{OpenCharge, StoredAccount, Totals};

@@ -236,12 +236,13 @@ impl UsageMeter {
         Self { events_max, events: Mutex::default() }
     }
 
-    /// Takes an event of a gate.
-    pub(crate) fn keep(&self, event: Telling<'_>) {
-        let Telling { at, who, tool, credits, allowed, reason } = event;
+    /// Takes events of a gate.
+    pub(crate) fn keep<'a>(&self, events: impl Iterator<Item = Telling<'a>>) {
         let mut ring = self.events.lock();
-        let who = ring.compact(who);
-        ring.push(Stored::Own(Compact { at, who, tool, credits, allowed, reason }), self.events_max);
+        for Telling { at, who, tool, credits, allowed, reason } in events {
+            let who = ring.compact(who);
+            ring.push(Stored::Own(Compact { at, who, tool, credits, allowed, reason }), self.events_max);
+        }
     }
 
     /// Takes an event that was made elsewhere.

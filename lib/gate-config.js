@@ -1,0 +1,144 @@
+'use strict';
+
+// A gate keeps its caller's configuration object and goes by what stands in it now. This is what stood in it when
+// it was last handed to the books, and whether that is still so.
+
+const { json, text } = require('./native.js');
+
+const BATCH_CALLS_MAX = 1000;
+const NO_PRICES = {};
+
+class SeenConfig {
+  /** Reads a configuration. Throws a RangeError that names a price that cannot be one. */
+  constructor(config) {
+    this.shadowMode = config.shadowMode;
+    this.defaultCreditsPerCall = price(config.defaultCreditsPerCall, 'defaultCreditsPerCall');
+    this.refundOnFailure = config.refundOnFailure;
+    this.globalQuota = config.globalQuota;
+    const quota = config.globalQuota || NO_PRICES;
+    this.dailyCallLimit = quota.dailyCallLimit;
+    this.monthlyCallLimit = quota.monthlyCallLimit;
+    this.dailyCreditLimit = quota.dailyCreditLimit;
+    this.monthlyCreditLimit = quota.monthlyCreditLimit;
+    this.toolPricing = config.toolPricing;
+    /** The entries of the price list, by tool. */
+    this.tools = new Map();
+    /** Whether there is a tool whose arguments' size counts. */
+    this.measuring = false;
+    for (const [name, entry] of Object.entries(config.toolPricing || NO_PRICES)) {
+      if (!entry) continue;
+      const seen = new SeenPrice(name, entry);
+      this.tools.set(name, seen);
+      this.measuring ||= seen.creditsPerKbInput > 0;
+    }
+  }
+
+  /** Whether the configuration still says the same, prices of single tools aside. */
+  holds(config) {
+    if (
+      config.shadowMode !== this.shadowMode ||
+      config.defaultCreditsPerCall !== this.defaultCreditsPerCall ||
+      config.refundOnFailure !== this.refundOnFailure ||
+      config.toolPricing !== this.toolPricing ||
+      config.globalQuota !== this.globalQuota
+    ) {
+      return false;
+    }
+    const quota = this.globalQuota;
+    return (
+      !quota ||
+      (Object.is(quota.dailyCallLimit, this.dailyCallLimit) &&
+        Object.is(quota.monthlyCallLimit, this.monthlyCallLimit) &&
+        Object.is(quota.dailyCreditLimit, this.dailyCreditLimit) &&
+        Object.is(quota.monthlyCreditLimit, this.monthlyCreditLimit))
+    );
+  }
+
+  /** Whether the price list still says the same of a tool. */
+  holdsPrice(tool) {
+    const pricing = this.toolPricing;
+    const entry = pricing ? pricing[tool] : undefined;
+    if (entry === undefined && this.tools.size === 0) return true;
+    const seen = this.tools.get(tool);
+    // A tool may be called like something that every object inherits.
+    if (!entry || !Object.hasOwn(pricing, tool)) return seen === undefined;
+    return seen !== undefined && seen.holds(entry);
+  }
+
+  /** Whether the size of a tool's arguments counts. */
+  measures(tool) {
+    return this.measuring && this.tools.get(tool)?.creditsPerKbInput > 0;
+  }
+
+  /** The configuration as native code takes it. */
+  given(config) {
+    const limits = [this.dailyCallLimit, this.monthlyCallLimit, this.dailyCreditLimit, this.monthlyCreditLimit];
+    return json({
+      defaultCreditsPerCall: this.defaultCreditsPerCall,
+      tools: [...this.tools.values()].map((seen) => seen.given(this.defaultCreditsPerCall)),
+      globalRateLimit: finite(Number(config.globalRateLimitPerMin)),
+      globalQuota: this.globalQuota ? limits.map((limit) => finite(Number(limit))) : null,
+      shadowMode: Boolean(this.shadowMode),
+      refundOnFailure: Boolean(this.refundOnFailure),
+      refundOnToolError: Boolean(config.refundOnToolError),
+      batchCallsMax: callsMax(config),
+      batchRatePerCall: config.batchRateLimit === 'per-call',
+    });
+  }
+}
+
+/** One entry of the price list. */
+class SeenPrice {
+  constructor(name, entry) {
+    const field = `toolPricing[${JSON.stringify(name)}]`;
+    this.name = name;
+    this.creditsPerCall = entry.creditsPerCall;
+    if (entry.creditsPerCall !== undefined) price(entry.creditsPerCall, `${field}.creditsPerCall`);
+    this.rateLimitPerMin = entry.rateLimitPerMin;
+    this.creditsPerKbInput = entry.creditsPerKbInput;
+    const rate = entry.creditsPerKbInput;
+    if (rate !== undefined && rate !== null && !(Number.isFinite(rate) && rate >= 0)) {
+      throw new RangeError(`${field}.creditsPerKbInput must be a finite number of at least 0, but is ${shown(rate)}`);
+    }
+  }
+
+  holds(entry) {
+    return (
+      entry.creditsPerCall === this.creditsPerCall &&
+      Object.is(entry.rateLimitPerMin, this.rateLimitPerMin) &&
+      entry.creditsPerKbInput === this.creditsPerKbInput
+    );
+  }
+
+  given(defaultCredits) {
+    return {
+      name: this.name,
+      creditsPerCall: this.creditsPerCall ?? defaultCredits,
+      callsPerMinute: finite(Number(this.rateLimitPerMin)) ?? 0,
+      creditsPerKb: this.creditsPerKbInput ?? 0,
+    };
+  }
+}
+
+/** A price as it is, or a RangeError. */
+function price(value, field) {
+  if (Number.isSafeInteger(value) && value >= 0) return value;
+  throw new RangeError(`${field} must be a whole number of credits from 0 to 9007199254740991, but is ${shown(value)}`);
+}
+
+function shown(value) {
+  return typeof value === 'string' ? JSON.stringify(value) : text(value);
+}
+
+/** A limit as JSON can hold it: one that is infinite is one that nobody reaches, one that is no number is null. */
+function finite(limit) {
+  if (Number.isNaN(limit)) return null;
+  return Math.min(limit, Number.MAX_VALUE);
+}
+
+/** How many calls a batch may have. */
+function callsMax(config) {
+  return config.maxBatchCalls ?? BATCH_CALLS_MAX;
+}
+
+module.exports = { SeenConfig, callsMax };

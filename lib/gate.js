@@ -1,0 +1,311 @@
+'use strict';
+
+const { native, shared, call, json, text, KIND, FIRST, SECOND, NOW, BYTES, THIRD, NOTICES, LINES } = require('./native.js');
+const { KeyStore, PARTS, print } = require('./key-store.js');
+const { QuotaTracker } = require('./quota-tracker.js');
+const { SeenConfig, callsMax } = require('./gate-config.js');
+const { lastEvents, meterOf } = require('./usage-meter.js');
+const { limiterOf } = require('./rate-limiter.js');
+
+/** Calls of a batch that pass as arguments; longer batches are handed over as text. */
+const SPREAD_MAX = 128;
+
+/** What stands for the size of arguments where it does not count. */
+const NO_ARGUMENTS = -1;
+
+// Kinds of answers to a batch; crates/node/src/gate.rs has the same list.
+const ALLOWED = 0;
+const DENIED = 1;
+const PARTLY = 2;
+
+/** Own to the package: what a gate is made of. */
+const GATE = Symbol('gate');
+
+class Gate {
+  constructor(config, statePath) {
+    const seen = new SeenConfig(config);
+    this.config = config;
+    this.store = new KeyStore(statePath);
+    const { handle: store, owner } = this.store[PARTS];
+    this.rateLimiter = limiterOf(store, config.globalRateLimitPerMin);
+    const handle = call(native.gateNew, store, seen.given(config));
+    this.meter = meterOf(call(native.gateMeter, handle));
+    this.webhook = null;
+    this.quotaTracker = new QuotaTracker();
+    Object.defineProperty(this, GATE, {
+      value: {
+        handle,
+        evaluate: call(native.gateEvaluator, handle),
+        evaluateBatch: call(native.gateBatchEvaluator, handle),
+        quotas: owner.quotas,
+        owner,
+        store,
+        seen,
+      },
+    });
+  }
+
+  get refundOnFailure() {
+    return this.config.refundOnFailure;
+  }
+
+  evaluate(apiKey, toolCall, clientIp) {
+    const parts = this[GATE];
+    const name = typeof toolCall.name === 'string' ? toolCall.name : text(toolCall.name);
+    const key = typeof apiKey === 'string' ? apiKey : noKey(apiKey);
+    if (!parts.seen.holds(this.config) || !parts.seen.holdsPrice(name)) reconfigure(this);
+    const bytes = parts.seen.measures(name) ? sizeOf(toolCall.arguments) : NO_ARGUMENTS;
+    const address = clientIp ? text(clientIp) : '';
+    if (parts.quotas.size !== 0) parts.owner.pushQuota(key);
+    shared[BYTES] = bytes;
+    shared[NOW] = Date.now();
+    if (this.teamChecker || this.onCreditsDeducted || this.teamRecorder || this.onUsageEvent) {
+      return evaluateHooked(this, key, name, address, bytes);
+    }
+    const reason = address === '' ? parts.evaluate(key, name) : parts.evaluate(key, name, address);
+    if (shared[NOTICES] !== 0) print(parts.store);
+    return decision(reason);
+  }
+
+  evaluateBatch(apiKey, calls, clientIp) {
+    if (!Array.isArray(calls)) throw new TypeError('calls must be an array');
+    const count = calls.length;
+    const limit = callsMax(this.config);
+    if (count > limit) throw new RangeError(`calls must be at most ${limit}, but are ${count}`);
+    const key = typeof apiKey === 'string' ? apiKey : noKey(apiKey);
+    const names = new Array(count);
+    for (let i = 0; i < count; i += 1) names[i] = nameOf(calls[i], i);
+    if (count === 0) {
+      return { allAllowed: true, totalCredits: 0, decisions: [], remainingCredits: 0, failedIndex: -1 };
+    }
+    const parts = this[GATE];
+    const address = clientIp ? text(clientIp) : '';
+    if (!parts.seen.holds(this.config)) reconfigure(this);
+    for (let i = 0; i < count; i += 1) {
+      if (!parts.seen.holdsPrice(names[i])) reconfigure(this);
+    }
+    if (parts.quotas.size !== 0) parts.owner.pushQuota(key);
+    if (this.teamChecker || this.onCreditsDeducted || this.teamRecorder || this.onUsageEvent) {
+      return evaluateBatchHooked(this, key, calls, names, address);
+    }
+    return decideBatch(parts, key, calls, names, address);
+  }
+
+  filterToolsForKey(apiKey, tools) {
+    const { handle } = this[GATE];
+    const key = typeof apiKey === 'string' ? apiKey : noKey(apiKey);
+    if (!call(native.gateFilters, handle, key)) return null;
+    return tools.filter((tool) => call(native.gateVisible, handle, key, text(tool.name)));
+  }
+
+  isFreeMethod(method) {
+    return this.config.freeMethods.includes(method);
+  }
+
+  getToolPrice(toolName, args) {
+    const parts = this[GATE];
+    const name = text(toolName);
+    if (!parts.seen.holds(this.config) || !parts.seen.holdsPrice(name)) reconfigure(this);
+    shared[BYTES] = parts.seen.measures(name) ? sizeOf(args) : NO_ARGUMENTS;
+    return call(native.gatePrice, parts.handle, name);
+  }
+
+  getStatus(namespace) {
+    const { config, store, meter } = this;
+    const status = {
+      name: config.name,
+      shadowMode: config.shadowMode,
+      activeKeys: store.activeKeyCount,
+      keys: store.listKeys(namespace),
+      usage: meter.getSummary(undefined, namespace),
+      eventCount: meter.eventCount,
+      namespaces: store.listNamespaces(),
+    };
+    if (namespace) status.filteredNamespace = namespace;
+    status.config = {
+      defaultCreditsPerCall: config.defaultCreditsPerCall,
+      globalRateLimitPerMin: config.globalRateLimitPerMin,
+      toolPricing: config.toolPricing,
+      refundOnFailure: config.refundOnFailure,
+      webhookUrl: config.webhookUrl ? '***' : null,
+    };
+    return status;
+  }
+
+  refund(apiKey, toolName, credits) {
+    if (!Number.isSafeInteger(credits) || credits <= 0) {
+      throw new RangeError(`credits must be a whole number of at least 1, but is ${text(credits)}`);
+    }
+    const { handle, owner, store } = this[GATE];
+    owner.pushQuota(text(apiKey));
+    call(native.gateRefund, handle, text(apiKey), text(toolName), credits);
+    print(store);
+    if (this.onUsageEvent) this.onUsageEvent(lastEvents(this.meter, 1)[0]);
+  }
+
+  destroy() {
+    this.rateLimiter.destroy();
+  }
+}
+
+/** What stands for no key; anything else that is no text is an error. */
+function noKey(apiKey) {
+  if (apiKey) throw new TypeError(`apiKey must be a string or null, but is ${typeof apiKey}`);
+  return '';
+}
+
+function nameOf(entry, index) {
+  const name = typeof entry === 'object' && entry !== null ? entry.name : undefined;
+  if (typeof name === 'string' && name !== '') return name;
+  throw new TypeError(`calls[${index}] must be an object with a non-empty string "name"`);
+}
+
+/** Bytes of arguments as compact JSON; what JavaScript takes for false counts as none. */
+function sizeOf(args) {
+  return args ? Buffer.byteLength(JSON.stringify(args)) : NO_ARGUMENTS;
+}
+
+/** Goes by what stands in the configuration now. */
+function reconfigure(gate) {
+  const { config } = gate;
+  const parts = gate[GATE];
+  const seen = new SeenConfig(config);
+  call(native.gateConfigure, parts.handle, seen.given(config));
+  parts.seen = seen;
+}
+
+/** The answer to a call, from the reason and the shared numbers. */
+function decision(reason) {
+  if (reason === undefined && shared[KIND] === 1) {
+    return { allowed: true, creditsCharged: shared[FIRST], remainingCredits: shared[SECOND] };
+  }
+  return { allowed: shared[KIND] === 1, reason, creditsCharged: 0, remainingCredits: shared[SECOND] };
+}
+
+/** A call with hooks. Native code runs none of them, and holds no lock while they run. */
+function evaluateHooked(gate, key, name, address, bytes) {
+  const { handle, evaluate, store } = gate[GATE];
+  let decided;
+  if (gate.teamChecker && call(native.gateJudge, handle, key, name, address)) {
+    const verdict = gate.teamChecker(key, shared[FIRST]);
+    if (!verdict.allowed) {
+      const reason = verdict.reason === undefined ? [] : [text(verdict.reason)];
+      decided = decision(call(native.gateRefuse, handle, key, name, ...reason));
+    }
+  }
+  let charged = false;
+  if (decided === undefined) {
+    // A hook may have made decisions of its own.
+    shared[BYTES] = bytes;
+    const reason = call(evaluate, key, name, address);
+    print(store);
+    decided = decision(reason);
+    charged = decided.reason === undefined && decided.allowed;
+  }
+  const [event] = gate.onUsageEvent ? lastEvents(gate.meter, 1) : [];
+  if (charged) {
+    if (gate.onCreditsDeducted) gate.onCreditsDeducted(key, decided.creditsCharged);
+    if (gate.teamRecorder) gate.teamRecorder(key, decided.creditsCharged);
+  }
+  if (event !== undefined) gate.onUsageEvent(event);
+  return decided;
+}
+
+/** Decides a batch without hooks. */
+function decideBatch(parts, key, calls, names, address) {
+  const { seen } = parts;
+  const count = names.length;
+  if (count > SPREAD_MAX) {
+    const lines = sizesOf(seen, calls, names);
+    const answer = call(native.gateBatch, parts.handle, key, address, json(names), lines);
+    print(parts.store);
+    return batchDecision(answer, count, lines, 0);
+  }
+  if (seen.measuring) {
+    // A `toJSON` of the arguments may call a gate, so all sizes are taken before any is put down.
+    const sizes = sizesOf(seen, calls, names);
+    for (let i = 0; i < count; i += 1) shared[LINES + i] = sizes[i];
+  }
+  shared[BYTES] = seen.measuring ? 0 : NO_ARGUMENTS;
+  shared[NOW] = Date.now();
+  const answer = parts.evaluateBatch(key, address, ...names);
+  print(parts.store);
+  return batchDecision(answer, count, shared, LINES);
+}
+
+function sizesOf(seen, calls, names) {
+  const sizes = new Float64Array(names.length).fill(NO_ARGUMENTS);
+  for (let i = 0; i < names.length; i += 1) {
+    if (seen.measures(names[i])) sizes[i] = sizeOf(calls[i].arguments);
+  }
+  return sizes;
+}
+
+/** The answer to a batch. What was taken for each call stands in `lines` from `start` on. */
+function batchDecision(answer, count, lines, start) {
+  const kind = shared[KIND];
+  const decisions = new Array(count);
+  if (kind === ALLOWED) {
+    const remainingCredits = shared[SECOND];
+    for (let i = 0; i < count; i += 1) {
+      decisions[i] = { allowed: true, creditsCharged: lines[start + i], remainingCredits };
+    }
+    return { allAllowed: true, totalCredits: shared[FIRST], decisions, remainingCredits, failedIndex: -1 };
+  }
+  if (kind === DENIED) {
+    const remainingCredits = shared[SECOND];
+    const failedIndex = shared[FIRST];
+    const whole = shared[THIRD] === 1;
+    for (let i = 0; i < count; i += 1) {
+      const reason = whole || i === failedIndex ? answer : 'batch_rejected';
+      decisions[i] = { allowed: false, reason, creditsCharged: 0, remainingCredits };
+    }
+    return { allAllowed: false, totalCredits: 0, decisions, remainingCredits, reason: answer, failedIndex };
+  }
+  return shadowedBatch(answer, kind, decisions, lines, start);
+}
+
+/** The answer to a batch that shadow mode let through, in part or as a whole, without charge. */
+function shadowedBatch(answer, kind, decisions, lines, start) {
+  const [totalCredits, remainingCredits] = [shared[FIRST], shared[SECOND]];
+  const reasons = kind === PARTLY ? JSON.parse(answer) : undefined;
+  for (let i = 0; i < decisions.length; i += 1) {
+    const reason = reasons === undefined ? answer : reasons[i];
+    decisions[i] =
+      reason === null
+        ? { allowed: true, creditsCharged: lines[start + i], remainingCredits }
+        : { allowed: true, reason, creditsCharged: 0, remainingCredits };
+  }
+  return { allAllowed: true, totalCredits, decisions, remainingCredits, failedIndex: -1 };
+}
+
+/** A batch with hooks, as `evaluateHooked`. */
+function evaluateBatchHooked(gate, key, calls, names, address) {
+  const parts = gate[GATE];
+  if (gate.teamChecker) {
+    const sizes = sizesOf(parts.seen, calls, names);
+    const total = call(native.gateJudgeBatch, parts.handle, key, address, json(names), sizes);
+    if (total >= 0) {
+      const verdict = gate.teamChecker(key, total);
+      // Shadow mode asks, and goes on whatever the answer.
+      if (!verdict.allowed && !gate.config.shadowMode) {
+        const reason = verdict.reason === undefined ? [] : [text(verdict.reason)];
+        const answer = call(native.gateRefuseBatch, parts.handle, key, ...reason);
+        return batchDecision(answer, names.length, shared, LINES);
+      }
+    }
+  }
+  const before = gate.meter.eventCount;
+  const decided = decideBatch(parts, key, calls, names, address);
+  const told = decided.allAllowed && gate.meter.eventCount !== before;
+  if (!told) return decided;
+  const events = gate.onUsageEvent ? lastEvents(gate.meter, names.length) : [];
+  if (gate.onCreditsDeducted) gate.onCreditsDeducted(key, decided.totalCredits);
+  if (gate.teamRecorder) gate.teamRecorder(key, decided.totalCredits);
+  for (const event of events) {
+    if (gate.onUsageEvent) gate.onUsageEvent(event);
+  }
+  return decided;
+}
+
+module.exports = { Gate };
