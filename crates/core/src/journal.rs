@@ -85,7 +85,7 @@ pub enum EntryKind {
     Refund = 7,
     /// Credits were given back that no charge is named for.
     Goodwill = 8,
-    /// Limits, rights or labels changed, or a number was written by hand.
+    /// Limits, rights or labels changed, a number was written by hand, or counters were set right.
     Describe = 9,
     /// The key was replaced by another; its balance moved there.
     RotateOut = 10,

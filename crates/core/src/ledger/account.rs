@@ -127,7 +127,8 @@ impl Accounts {
         place
     }
 
-    /// Follows rotations from a key to the one that has its account now.
+    /// Follows rotations from a key to the account that has its credits at this moment, for reading. What changes
+    /// credits looks again under the lock.
     pub fn current(&self, key: &str) -> Option<Arc<Account>> {
         let mut account = self.find(key)?;
         // A rotated key has one successor and each rotation makes a new key, so the walk ends.

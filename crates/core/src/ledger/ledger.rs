@@ -279,43 +279,44 @@ impl Ledger {
     }
 
     fn keep(&self, charge: Charge) -> Settled {
-        let account = self.current(&charge);
-        let record = account.lock();
-        let ticket = self.write(|| {
-            let entry = self.entry(EntryKind::Keep, &account, &record, self.now());
-            vec![Entry { charge: Some(charge.sequence), ..entry }]
-        });
-        Settled { outcome: Outcome::Kept, credits: charge.credits, balance: record.credits, ticket }
+        self.on_current(&charge.account, |account, record| {
+            let ticket = self.write(|| {
+                let entry = self.entry(EntryKind::Keep, account, record, self.now());
+                vec![Entry { charge: Some(charge.sequence), ..entry }]
+            });
+            Settled { outcome: Outcome::Kept, credits: charge.credits, balance: record.credits, ticket }
+        })
     }
 
     fn give_back(&self, charge: Charge) -> Settled {
-        let account = self.current(&charge);
-        let mut record = account.lock();
-        let before = Numbers::of(&record);
-        return_credits(&mut record, charge.credits, charge.calls);
-        record.counters.unrecord_of(charge.day, charge.month, charge.credits.as_f64());
-        let change = charge.team.as_ref().and_then(|team| {
-            let mut team = team.lock();
-            team.unrecord(charge.day, charge.month, charge.credits.as_f64());
-            self.durable.then(|| team.change())
-        });
-        let ticket = self.write_with(change, || {
-            let difference = before.until(&record);
-            let entry = self.changed(EntryKind::Refund, &account, &record, self.now(), difference);
-            vec![Entry { charge: Some(charge.sequence), tool: Some(charge.tool.clone()), ..entry }]
-        });
-        Settled { outcome: Outcome::Refunded, credits: Credits::ZERO, balance: record.credits, ticket }
+        self.on_current(&charge.account, |account, record| {
+            let before = Numbers::of(record);
+            let team = self.reverse(&charge, record);
+            let ticket = self.write_with(team, || {
+                let entry =
+                    self.changed(EntryKind::Refund, account, record, self.now(), before.until(record));
+                vec![Entry { charge: Some(charge.sequence), tool: Some(charge.tool.clone()), ..entry }]
+            });
+            Settled { outcome: Outcome::Refunded, credits: Credits::ZERO, balance: record.credits, ticket }
+        })
     }
 
-    /// Takes back in memory a charge that never became durable: the journal has dropped its entry.
+    /// Takes back a charge that never became durable: the journal has dropped its entry. What the account and its team
+    /// count in the day and month is written anew.
     pub fn undo(&self, charge: Charge) {
-        let account = self.current(&charge);
-        let mut record = account.lock();
-        return_credits(&mut record, charge.credits, charge.calls);
+        self.on_current(&charge.account, |account, record| {
+            let team = self.reverse(&charge, record);
+            self.write_with(team, || vec![self.entry(EntryKind::Describe, account, record, self.now())]);
+        });
+    }
+
+    /// Moves a charge's credits back and out of all counters. Gives the team's change, if there is one to write.
+    fn reverse(&self, charge: &Charge, record: &mut Record) -> Option<TeamChange> {
+        return_credits(record, charge.credits, charge.calls);
         record.counters.unrecord_of(charge.day, charge.month, charge.credits.as_f64());
-        if let Some(team) = &charge.team {
-            team.lock().unrecord(charge.day, charge.month, charge.credits.as_f64());
-        }
+        let mut team = charge.team.as_ref()?.lock();
+        team.unrecord(charge.day, charge.month, charge.credits.as_f64());
+        self.durable.then(|| team.change())
     }
 
     /// Gives credits back that no charge is named for, also to keys that were revoked, have expired or were rotated.
@@ -323,26 +324,33 @@ impl Ledger {
     /// so was never charged.
     pub fn goodwill(&self, key: &str, credits: Credits) -> Option<Written<Arc<Account>>> {
         self.save_edits();
-        let account = self.accounts.current(key)?;
-        let mut record = account.lock();
-        if record.never_lived() {
-            return None;
-        }
-        let before = Numbers::of(&record);
-        return_credits(&mut record, credits, 1);
-        record.counters.unrecord(credits.as_f64());
-        let ticket = self.write(|| {
-            let difference = before.until(&record);
-            vec![self.changed(EntryKind::Goodwill, &account, &record, self.now(), difference)]
-        });
-        drop(record);
-        Some(Written { value: account, ticket })
+        let known = self.accounts.find(key)?;
+        self.on_current(&known, |account, record| {
+            if record.never_lived() {
+                return None;
+            }
+            let before = Numbers::of(record);
+            return_credits(record, credits, 1);
+            record.counters.unrecord(credits.as_f64());
+            let ticket = self.write(|| {
+                vec![self.changed(EntryKind::Goodwill, account, record, self.now(), before.until(record))]
+            });
+            Some(Written { value: account.clone(), ticket })
+        })
     }
 
-    /// The account that a charge's key has now, after rotations.
-    fn current(&self, charge: &Charge) -> Arc<Account> {
-        let successor = charge.account.lock().successor.clone();
-        successor.and_then(|key| self.accounts.current(&key)).unwrap_or_else(|| charge.account.clone())
+    /// Works on the account that has an account's credits now, after rotations, under its lock: no rotation can fall
+    /// between finding it and the work.
+    fn on_current<T>(&self, known: &Arc<Account>, work: impl FnOnce(&Arc<Account>, &mut Record) -> T) -> T {
+        let mut account = known.clone();
+        loop {
+            let mut record = account.lock();
+            // A rotation puts the new account into the table before it lets go of the old one.
+            let successor = record.successor.as_deref().and_then(|key| self.accounts.find(key));
+            let Some(successor) = successor else { return work(&account, &mut record) };
+            drop(record);
+            account = successor;
+        }
     }
 
     // ── Rights, limits, labels ───────────────────────────────────────────────

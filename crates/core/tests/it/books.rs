@@ -396,3 +396,24 @@ fn a_charge_that_could_not_be_written_is_undone() {
     assert_eq!(record.counters.daily_calls, 0.0);
     assert!(clock.wall() > Timestamp(0));
 }
+
+#[test]
+fn a_refund_beside_a_rotation_reaches_the_key_that_has_the_credits() {
+    // The account was once looked up before it was locked: a rotation in between took the balance to the new key, and
+    // the refund went to the old one, where nobody can spend it.
+    const ROUNDS: u64 = 2_000;
+    let clock = Arc::new(ManualClock::at(Timestamp(1_773_480_413_589)));
+    let policy = RefundPolicy { on_failure: true, on_tool_error: false };
+    let gate = gate(config(policy), Arc::new(MemoryJournal::default()), clock);
+    for round in 0..ROUNDS {
+        let key = format!("key-{round}");
+        let _ = gate.ledger().open(&key, "k", credits(7), KeyOptions::default());
+        let charge = gate.charge(&call(&key, "dear")).unwrap().charge.unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| charge.settle(Ending::TimedOut));
+            scope.spawn(|| gate.ledger().rotate(&key));
+        });
+        let current = gate.ledger().accounts.current(&key).unwrap();
+        assert_eq!(current.lock().credits.get(), 7, "round {round}");
+    }
+}
