@@ -46,7 +46,7 @@ export async function killRounds(folder, rounds, { refunds = false, report = () 
         }
       }
     });
-    await new Promise(resolve => setTimeout(resolve, 20 + Math.random() * 200));
+    await new Promise(resolve => setTimeout(resolve, 20 + Math.random() * 400));
     process.kill(gateway.pid, 'SIGKILL');
     await gateway.exited;
     running = false;

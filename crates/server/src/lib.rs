@@ -1,1 +1,21 @@
-//! TBD
+//! Carries a request through: who asks, may they, do it, tell it.
+//!
+//! [`Server`] is the whole surface: it is bound to an address, serves until it is told to stop, and then drains.
+//! A request comes in by `http`, is named by `auth`, and is answered by `public`, `admin` or, for the calls that are
+//! paid for, by `call`, which alone talks to the `backend`.
+
+mod admin;
+mod app;
+mod auth;
+mod backend;
+mod call;
+mod config;
+mod http;
+mod members;
+mod public;
+mod server;
+mod session;
+mod tool_list;
+
+pub use config::{HttpLimits, ServerConfig, VERSION};
+pub use server::{Server, StartError};

@@ -1,0 +1,66 @@
+//! The key that a caller shows.
+
+use std::borrow::Cow;
+
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, HeaderName};
+
+use crate::http::request::header_text;
+
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// How every key that was made here begins. Bearer tokens that begin otherwise are somebody else's.
+const KEY_PREFIX: &str = "pg_";
+
+/// The key of `X-API-Key`, or of `Authorization: Bearer`.
+pub(crate) fn api_key(headers: &HeaderMap) -> Option<Cow<'_, str>> {
+    header_text(headers, X_API_KEY).filter(|key| !key.is_empty()).or_else(|| bearer_key(headers))
+}
+
+fn bearer_key(headers: &HeaderMap) -> Option<Cow<'_, str>> {
+    let is_key = |token: &str| token.starts_with(KEY_PREFIX);
+    match header_text(headers, AUTHORIZATION)? {
+        Cow::Borrowed(text) => bearer(text).filter(|token| is_key(token)).map(Cow::Borrowed),
+        Cow::Owned(text) => {
+            bearer(&text).filter(|token| is_key(token)).map(|token| Cow::Owned(token.to_owned()))
+        }
+    }
+}
+
+/// The token of an `Authorization` header; the scheme's name is read in any case.
+fn bearer(text: &str) -> Option<&str> {
+    let (scheme, token) = text.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim_start())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn shown(headers: &[(&'static str, &'static str)]) -> Option<String> {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, HeaderValue::from_static(value));
+        }
+        api_key(&map).map(Cow::into_owned)
+    }
+
+    #[test]
+    fn a_key_comes_by_its_own_header_or_as_a_bearer_token() {
+        assert_eq!(shown(&[("x-api-key", "anything")]).as_deref(), Some("anything"));
+        assert_eq!(shown(&[("authorization", "Bearer pg_1")]).as_deref(), Some("pg_1"));
+        assert_eq!(shown(&[("authorization", "bearer pg_1")]).as_deref(), Some("pg_1"));
+        assert_eq!(shown(&[("x-api-key", "a"), ("authorization", "Bearer pg_1")]).as_deref(), Some("a"));
+        assert_eq!(shown(&[("x-api-key", ""), ("authorization", "Bearer pg_1")]).as_deref(), Some("pg_1"));
+    }
+
+    #[test]
+    fn other_credentials_are_no_key() {
+        for value in ["Bearer eyJhbGciOi", "Basic pg_1", "pg_1", "Bearer"] {
+            assert_eq!(shown(&[("authorization", value)]), None, "{value}");
+        }
+        assert_eq!(shown(&[]), None);
+    }
+}

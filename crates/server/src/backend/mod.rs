@@ -1,0 +1,3 @@
+//! The servers behind the gate.
+
+pub(crate) mod backend;

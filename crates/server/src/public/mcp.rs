@@ -1,0 +1,320 @@
+//! `/mcp`: one JSON-RPC message in, its answer out.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderName};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use paygate_core::gate::DenyReason;
+use paygate_mcp_wire::sse;
+use paygate_mcp_wire::wire::{self, Envelope, Id, Kind, Spliced, ToolCall};
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::app::App;
+use crate::auth::caller::api_key;
+use crate::call::{self, Caller, Message, PAYMENT_REQUIRED, Shortfall};
+use crate::http::body;
+use crate::http::client_address::{Peer, client_address};
+use crate::http::in_flight::InFlight;
+use crate::http::outlive::Outlive;
+use crate::http::request::{Request, header_text};
+use crate::http::respond::{self, IntoResponse, Response};
+use crate::http::route::refuse;
+use crate::members::Members;
+use crate::session::SessionId;
+use crate::tool_list;
+
+const MCP_SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+const MCP_PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+const X_CREDITS_REMAINING: HeaderName = HeaderName::from_static("x-credits-remaining");
+const X_RATELIMIT_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const X_RATELIMIT_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+const X_RATELIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+
+const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
+
+const INVALID_REQUEST: i64 = -32600;
+
+/// Answers a request to `/mcp`, whatever its method.
+pub(crate) async fn answer(app: Arc<App>, request: Request) -> Response {
+    if app.draining() {
+        let refusal = respond::error(StatusCode::SERVICE_UNAVAILABLE, "Server is shutting down");
+        return refuse(request, refusal).await;
+    }
+    let in_flight = app.in_flight.enter();
+    match request.head.method {
+        Method::POST => post(app, request, in_flight).await,
+        Method::DELETE => delete(&app, &request),
+        Method::GET if !accepts_events(&request.head.headers) => {
+            respond::method_not_allowed("GET /mcp requires Accept: text/event-stream", ANSWERED)
+        }
+        _ => refuse(request, respond::method_not_allowed("Method not allowed", ANSWERED)).await,
+    }
+}
+
+const ANSWERED: [&Method; 2] = [&Method::POST, &Method::DELETE];
+
+/// Ends a session.
+fn delete(app: &App, request: &Request) -> Response {
+    #[derive(Serialize)]
+    struct Ended {
+        message: &'static str,
+    }
+    match header_text(&request.head.headers, MCP_SESSION_ID).filter(|id| !id.is_empty()) {
+        None => respond::error(StatusCode::BAD_REQUEST, "Missing Mcp-Session-Id header"),
+        Some(id) if SessionId::parse(&id).is_some_and(|id| app.sessions.end(id)) => {
+            respond::json(StatusCode::OK, &Ended { message: "Session terminated" })
+        }
+        Some(_) => session_not_found(),
+    }
+}
+
+fn session_not_found() -> Response {
+    respond::error(StatusCode::NOT_FOUND, "Session not found")
+}
+
+async fn post(app: Arc<App>, request: Request, in_flight: InFlight) -> Response {
+    let Request { head, body, peer } = request;
+    let body = match body::read(&head.headers, body, &app.limits).await {
+        Ok(body) => body,
+        Err(error) => return error.into_response(),
+    };
+    Outlive::new(async move {
+        let mut response = exchange(&app, &head, &body, &peer).await;
+        response.body_mut().hold(in_flight);
+        response
+    })
+    .await
+}
+
+/// Answers one message.
+async fn exchange(app: &App, head: &Parts, body: &Bytes, peer: &Peer) -> Response {
+    let envelope = match Envelope::parse(body) {
+        Ok(envelope) => envelope,
+        Err(error) => return invalid(Id::Absent, error.code(), &error.message()),
+    };
+    let message = Message { body, envelope: &envelope };
+    let method = envelope.method.as_deref().unwrap_or_default();
+    let session = match session_of(app, &head.headers, method) {
+        Ok(session) => session,
+        Err(UnknownSession) => return session_not_found(),
+    };
+    let key = api_key(&head.headers);
+    let address = client_address(peer, &head.headers, &app.trusted_proxies);
+    let caller = Caller { key: key.as_deref(), address: &address, named_session: session.named() };
+    let told = match envelope.kind() {
+        Kind::Request => request_answer(app, &caller, &message, method).await,
+        Kind::Notification if charges(method) => {
+            return invalid(Id::Absent, INVALID_REQUEST, &format!("Invalid Request: {method} needs an id"));
+        }
+        Kind::Notification => {
+            notify(app, &caller, &message, method);
+            return accepted(session);
+        }
+        // No request of the server's own has been passed on that this could answer.
+        Kind::Response => return accepted(session),
+        Kind::Neither => {
+            return invalid(envelope.id, INVALID_REQUEST, "Invalid Request: method is required");
+        }
+    };
+    let mut response =
+        if accepts_events(&head.headers) { event(told) } else { respond::raw_json(StatusCode::OK, told) };
+    let headers = response.headers_mut();
+    session.tell(headers);
+    tell_limits(app, &caller, &message, method, headers);
+    response
+}
+
+/// Whether a method may cost something, so that its answer must be wanted.
+fn charges(method: &str) -> bool {
+    matches!(method, "tools/call" | "tools/call_batch")
+}
+
+async fn request_answer(app: &App, caller: &Caller<'_>, message: &Message<'_>, method: &str) -> Spliced {
+    let free = app.free_methods.contains(method);
+    match method {
+        "tools/call" if !free => call::charge_and_call(app, caller, message).await,
+        "tools/call_batch" => call::charge_and_call_batch(app, caller, message).await,
+        _ => {
+            if !free && let Err(reason) = live_key(app, caller) {
+                let reason = format!("Payment required: {reason}");
+                let nothing = Shortfall { credits_required: 0, remaining_credits: 0 };
+                return wire::error_with_data(message.envelope.id, PAYMENT_REQUIRED, &reason, &nothing)
+                    .into();
+            }
+            let answer = call::forward(app, caller, message).await;
+            if method == "tools/list"
+                && let Ok(reply) = &answer
+                && let Some(list) =
+                    reply.result().and_then(|all| tool_list::for_caller(&app.gate, caller.key, all))
+            {
+                return wire::result(message.envelope.id, &list).into();
+            }
+            message.answer(answer)
+        }
+    }
+}
+
+/// Asks of a method that costs nothing, but is not for everyone, what is asked of every key.
+fn live_key(app: &App, caller: &Caller<'_>) -> Result<(), DenyReason> {
+    if app.gate.config().shadow_mode {
+        return Ok(());
+    }
+    let key = caller.key.ok_or(DenyReason::MissingApiKey)?;
+    let now = app.ledger().now();
+    let judged = app.ledger().read(key, |record| {
+        if record.expired(now) {
+            Err(DenyReason::ApiKeyExpired)
+        } else if !record.active {
+            Err(DenyReason::InvalidApiKey)
+        } else if !record.ip_allowlist.permits(caller.address) {
+            Err(DenyReason::IpNotAllowed(caller.address.into()))
+        } else {
+            Ok(())
+        }
+    });
+    judged.unwrap_or(Err(DenyReason::InvalidApiKey))
+}
+
+/// Passes a notification on, if its sender may say anything to the server.
+fn notify(app: &App, caller: &Caller<'_>, message: &Message<'_>, method: &str) {
+    if !app.free_methods.contains(method) && live_key(app, caller).is_err() {
+        tracing::debug!(method, "dropped a notification of a caller without a key");
+        return;
+    }
+    match method {
+        "notifications/cancelled" => {
+            if let Some(cancellation) = cancellation(app, caller, message.envelope.params) {
+                app.backend.notify(cancellation);
+            }
+        }
+        _ => app.backend.notify(message.body.clone()),
+    }
+}
+
+/// A cancellation under the id by which the server knows the request. `None` when its sender has no such request
+/// under way: by any other id it could end somebody else's.
+fn cancellation(app: &App, caller: &Caller<'_>, params: Option<&RawValue>) -> Option<Bytes> {
+    let mut params: Members<Box<RawValue>> = serde_json::from_str(params?.get()).ok()?;
+    let request_id = params.get_mut("requestId")?;
+    let our_id = app.sessions.request_under_way(caller.named_session?, request_id.get())?;
+    *request_id = to_raw_value(&our_id).expect("a number can always be written");
+    Some(wire::notification("notifications/cancelled", &params))
+}
+
+/// The session a message belongs to.
+#[derive(Debug, Clone, Copy)]
+enum Session {
+    /// The sender named it.
+    Named(SessionId),
+    /// It was made for this message, and is told in the answer.
+    Made(SessionId),
+    /// The message belongs to none.
+    None,
+}
+
+/// The sender named a session that is not there any more.
+struct UnknownSession;
+
+impl Session {
+    fn named(self) -> Option<SessionId> {
+        match self {
+            Self::Named(id) => Some(id),
+            Self::Made(_) | Self::None => None,
+        }
+    }
+
+    fn tell(self, headers: &mut HeaderMap) {
+        match self {
+            Self::Named(id) | Self::Made(id) => drop(headers.insert(MCP_SESSION_ID, id.header())),
+            Self::None => {}
+        }
+    }
+}
+
+/// Finds or makes the session of a message.
+///
+/// A client that tells which revision of the protocol it speaks gets the rules of all revisions: a session begins
+/// with `initialize`, and one that has ended is reported. One that does not gets the manners of 2.9.0: every message
+/// without a live session begins one.
+fn session_of(app: &App, headers: &HeaderMap, method: &str) -> Result<Session, UnknownSession> {
+    let tells_revision = headers.contains_key(&MCP_PROTOCOL_VERSION);
+    if let Some(text) = header_text(headers, MCP_SESSION_ID).filter(|text| !text.is_empty()) {
+        match SessionId::parse(&text).filter(|id| app.sessions.touch(*id)) {
+            Some(id) => return Ok(Session::Named(id)),
+            None if tells_revision => return Err(UnknownSession),
+            None => {}
+        }
+    } else if tells_revision && method != "initialize" {
+        return Ok(Session::None);
+    }
+    Ok(Session::Made(app.sessions.create()))
+}
+
+fn accepts_events(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(ACCEPT)
+        .into_iter()
+        .any(|value| memchr::memmem::find(value.as_bytes(), EVENT_STREAM.as_bytes()).is_some())
+}
+
+/// The answer to what expects none.
+fn accepted(session: Session) -> Response {
+    let mut response = respond::empty(StatusCode::ACCEPTED);
+    session.tell(response.headers_mut());
+    response
+}
+
+/// The answer to what is no message.
+fn invalid(id: Id<'_>, code: i64, message: &str) -> Response {
+    respond::raw_json(StatusCode::BAD_REQUEST, wire::error(id, code, message))
+}
+
+/// An answer as the only event of a stream.
+fn event(message: Spliced) -> Response {
+    let mut response = respond::with_body(StatusCode::OK, EVENT_STREAM, sse::event(message));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, EVENT_STREAM);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+    headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    response
+}
+
+/// Tells a caller with a live key what it has left: credits, and calls in the window that the method counts in.
+fn tell_limits(app: &App, caller: &Caller<'_>, message: &Message<'_>, method: &str, headers: &mut HeaderMap) {
+    let Some(key) = caller.key else { return };
+    let ledger = app.ledger();
+    let now = ledger.now();
+    let Some(credits) = ledger.accounts.usable_balance(key, now) else { return };
+    headers.insert(X_CREDITS_REMAINING, HeaderValue::from(credits.get()));
+    let tool_limit = (method == "tools/call").then(|| tool_limit(app, message)).flatten();
+    let (window, limit) = match tool_limit {
+        Some((tool, limit)) => (Cow::Owned(format!("{key}:tool:{tool}")), limit),
+        None => (Cow::Borrowed(key), app.gate.global_rate_limit()),
+    };
+    if limit > 0.0 {
+        let verdict = ledger.limiter.check(&window, limit, now);
+        headers.insert(X_RATELIMIT_LIMIT, whole(limit));
+        headers.insert(X_RATELIMIT_REMAINING, whole(verdict.remaining));
+        headers.insert(X_RATELIMIT_RESET, whole((verdict.resets_in_ms / 1000.0).ceil()));
+    }
+}
+
+/// The tool of a call and its own limit, if it has one.
+fn tool_limit(app: &App, message: &Message<'_>) -> Option<(String, f64)> {
+    let config = app.gate.config();
+    let call = ToolCall::from_params(message.envelope.params).ok()?;
+    let limit = config.prices.terms(&call.name)?.calls_per_minute;
+    (limit > 0.0).then(|| (call.name.into_owned(), limit))
+}
+
+/// A number as a header has it.
+fn whole(number: f64) -> HeaderValue {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rounded, and not negative")]
+    let number = number as u64;
+    HeaderValue::from(number)
+}

@@ -1,0 +1,14 @@
+//! What anyone may ask for.
+
+mod balance;
+mod health;
+pub(crate) mod mcp;
+mod root;
+
+use crate::http::route::Routes;
+
+pub(crate) fn routes(routes: &mut Routes) {
+    root::routes(routes);
+    health::routes(routes);
+    balance::routes(routes);
+}

@@ -1,0 +1,218 @@
+//! Sessions of clients: their ids, how long they live, and what each has under way.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use parking_lot::Mutex;
+use paygate_core::clock::Clock;
+use paygate_core::entropy::Entropy;
+
+/// Sessions that are kept; beyond them the one that was used longest ago goes.
+const SESSIONS_MAX: usize = 1000;
+/// How long a session lives without being used.
+const IDLE_TIME_MAX: Duration = Duration::from_secs(30 * 60);
+
+const PREFIX: &str = "mcp_sess_";
+
+/// A session's id: 128 random bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct SessionId(u128);
+
+impl SessionId {
+    /// Reads an id; only as it was written is it one.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let digits = text.strip_prefix(PREFIX)?;
+        let lower_hex = digits.len() == 32 && digits.bytes().all(|d| matches!(d, b'0'..=b'9' | b'a'..=b'f'));
+        lower_hex.then(|| u128::from_str_radix(digits, 16).ok().map(Self))?
+    }
+
+    /// The id as a header has it.
+    pub(crate) fn header(self) -> HeaderValue {
+        HeaderValue::try_from(self.to_string()).expect("letters and digits may stand in a header")
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{PREFIX}{:032x}", self.0)
+    }
+}
+
+/// All sessions. Callable from any thread.
+pub(crate) struct Sessions {
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    sessions: HashMap<SessionId, Session>,
+    /// Every use, in order. Only the last of a session counts; the others are passed over.
+    uses: VecDeque<(SessionId, u64)>,
+    /// Counts uses.
+    use_next: u64,
+}
+
+struct Session {
+    used_at: Duration,
+    last_use: u64,
+    /// Requests under way: the client's id as it was written, and ours.
+    under_way: Vec<(Box<str>, u64)>,
+}
+
+impl Sessions {
+    pub(crate) fn new(clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
+        Self { clock, entropy, table: Mutex::default() }
+    }
+
+    /// Makes a session.
+    pub(crate) fn create(&self) -> SessionId {
+        let mut bytes = [0; 16];
+        self.entropy.fill(&mut bytes);
+        let id = SessionId(u128::from_be_bytes(bytes));
+        let used_at = self.clock.monotonic();
+        let mut table = self.table.lock();
+        table.sessions.insert(id, Session { used_at, last_use: 0, under_way: Vec::new() });
+        table.note_use(id, used_at);
+        table.evict_surplus();
+        id
+    }
+
+    /// Uses a session that lives; false when there is none.
+    pub(crate) fn touch(&self, id: SessionId) -> bool {
+        let now = self.clock.monotonic();
+        let mut table = self.table.lock();
+        match table.sessions.get(&id) {
+            Some(session) if now.saturating_sub(session.used_at) < IDLE_TIME_MAX => {
+                table.note_use(id, now);
+                true
+            }
+            Some(_) => {
+                table.sessions.remove(&id);
+                false
+            }
+            None => false,
+        }
+    }
+
+    /// Ends a session; false when there is none.
+    pub(crate) fn end(&self, id: SessionId) -> bool {
+        self.touch(id) && self.table.lock().sessions.remove(&id).is_some()
+    }
+
+    /// Notes that a request of a session is under way, by the client's id and by ours.
+    pub(crate) fn begin_request(&self, session: SessionId, client_id: &str, our_id: u64) {
+        if let Some(session) = self.table.lock().sessions.get_mut(&session) {
+            session.under_way.push((client_id.into(), our_id));
+        }
+    }
+
+    /// Notes that a request has ended.
+    pub(crate) fn end_request(&self, session: SessionId, our_id: u64) {
+        if let Some(session) = self.table.lock().sessions.get_mut(&session) {
+            session.under_way.retain(|(_, ours)| *ours != our_id);
+        }
+    }
+
+    /// Our id of the request that a session has under way under an id of the client's, the latest of several.
+    pub(crate) fn request_under_way(&self, session: SessionId, client_id: &str) -> Option<u64> {
+        let table = self.table.lock();
+        let under_way = &table.sessions.get(&session)?.under_way;
+        under_way.iter().rev().find(|(id, _)| **id == *client_id).map(|(_, ours)| *ours)
+    }
+}
+
+impl Table {
+    fn note_use(&mut self, id: SessionId, now: Duration) {
+        let this_use = self.use_next;
+        self.use_next += 1;
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.used_at = now;
+            session.last_use = this_use;
+        }
+        self.uses.push_back((id, this_use));
+        if self.uses.len() > 4 * SESSIONS_MAX {
+            let sessions = &self.sessions;
+            self.uses.retain(|(id, used)| sessions.get(id).is_some_and(|session| session.last_use == *used));
+        }
+    }
+
+    fn evict_surplus(&mut self) {
+        while self.sessions.len() > SESSIONS_MAX {
+            let Some((id, used)) = self.uses.pop_front() else { return };
+            if self.sessions.get(&id).is_some_and(|session| session.last_use == used) {
+                self.sessions.remove(&id);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use paygate_core::clock::ManualClock;
+    use paygate_core::entropy::SeededEntropy;
+
+    use super::*;
+
+    fn sessions() -> (Sessions, Arc<ManualClock>) {
+        let clock = Arc::new(ManualClock::default());
+        (Sessions::new(clock.clone(), Arc::new(SeededEntropy::new(1))), clock)
+    }
+
+    #[test]
+    fn an_id_is_read_only_as_it_was_written() {
+        let (sessions, _) = sessions();
+        let id = sessions.create();
+        let text = id.to_string();
+        assert_eq!(text.len(), PREFIX.len() + 32);
+        assert_eq!(SessionId::parse(&text), Some(id));
+        for other in [&text[1..], &text[..text.len() - 1], &text.to_uppercase(), "mcp_sess_nope", ""] {
+            assert_eq!(SessionId::parse(other), None, "{other}");
+        }
+        assert_eq!(SessionId::parse("mcp_sess_+000000000000000000000000000001f"), None);
+    }
+
+    #[test]
+    fn a_session_lives_half_an_hour_from_its_last_use() {
+        let (sessions, clock) = sessions();
+        let id = sessions.create();
+        clock.advance(Duration::from_secs(1799));
+        assert!(sessions.touch(id));
+        clock.advance(Duration::from_secs(1799));
+        assert!(sessions.touch(id));
+        clock.advance(Duration::from_secs(1800));
+        assert!(!sessions.touch(id));
+        assert!(!sessions.end(id));
+    }
+
+    #[test]
+    fn the_session_used_longest_ago_goes_first() {
+        let (sessions, _) = sessions();
+        let (kept, gone) = (sessions.create(), sessions.create());
+        for _ in 0..3 * SESSIONS_MAX {
+            sessions.create();
+            assert!(sessions.touch(kept));
+        }
+        assert!(!sessions.touch(gone));
+        let table = sessions.table.lock();
+        assert_eq!(table.sessions.len(), SESSIONS_MAX);
+        assert!(table.uses.len() <= 4 * SESSIONS_MAX);
+    }
+
+    #[test]
+    fn requests_under_way_are_known_by_the_id_of_their_own_session() {
+        let (sessions, _) = sessions();
+        let (one, other) = (sessions.create(), sessions.create());
+        sessions.begin_request(one, "7", 41);
+        sessions.begin_request(other, "7", 42);
+        assert_eq!(sessions.request_under_way(one, "7"), Some(41));
+        assert_eq!(sessions.request_under_way(one, "\"7\""), None);
+        sessions.end_request(one, 41);
+        assert_eq!(sessions.request_under_way(one, "7"), None);
+        assert_eq!(sessions.request_under_way(other, "7"), Some(42));
+    }
+}

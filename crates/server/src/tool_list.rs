@@ -1,0 +1,112 @@
+//! Lists of tools: told with their prices, and without those that a caller may not use.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use paygate_core::gate::{Gate, PriceList};
+use paygate_core::key::record::number_value;
+use paygate_mcp_wire::wire::Outgoing;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::app::App;
+use crate::members::Members;
+
+/// Pages that are asked for at most: a server that never comes to an end is not followed for ever.
+const PAGES_MAX: usize = 100;
+
+/// The result of a `tools/list` as a caller is told it. `None` when it has no list of tools, and stays as it is.
+pub(crate) fn for_caller(
+    gate: &Gate,
+    key: Option<&str>,
+    result: &RawValue,
+) -> Option<Members<Box<RawValue>>> {
+    let mut members: Members<Box<RawValue>> = serde_json::from_str(result.get()).ok()?;
+    let tools = members.get_mut("tools")?;
+    let all: Vec<&RawValue> = serde_json::from_str(tools.get()).ok()?;
+    let config = gate.config();
+    let filtered = gate.filters_tools(key);
+    let told = all.into_iter().filter(|tool| !filtered || gate.tool_visible(key, &name_of(tool)));
+    let told: Vec<Box<RawValue>> = told.map(|tool| priced(&config.prices, tool)).collect();
+    *tools = to_raw_value(&told).expect(PLAIN);
+    Some(members)
+}
+
+const PLAIN: &str = "raw JSON can always be written";
+
+#[derive(Deserialize, Default)]
+struct Named {
+    #[serde(default)]
+    name: Value,
+}
+
+/// The name of a tool; empty when it has none.
+fn name_of(tool: &RawValue) -> String {
+    let named: Named = serde_json::from_str(tool.get()).unwrap_or_default();
+    named.name.as_str().unwrap_or_default().to_owned()
+}
+
+/// What a tool costs, as it is told beside the tool.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Pricing<'a> {
+    name: &'a str,
+    credits_per_call: u64,
+    credits_per_kb_input: Value,
+    rate_limit_per_min: Value,
+    pricing_model: &'static str,
+}
+
+fn priced(prices: &PriceList, tool: &RawValue) -> Box<RawValue> {
+    let Ok(mut members) = serde_json::from_str::<Members<Box<RawValue>>>(tool.get()) else {
+        return tool.to_owned();
+    };
+    let name = name_of(tool);
+    let terms = prices.terms(&name);
+    let per_kb = terms.map_or(0.0, |terms| terms.credits_per_kb);
+    let pricing = Pricing {
+        name: &name,
+        credits_per_call: prices.base(&name).get(),
+        credits_per_kb_input: number_value(per_kb),
+        rate_limit_per_min: number_value(terms.map_or(0.0, |terms| terms.calls_per_minute)),
+        pricing_model: if per_kb > 0.0 { "dynamic" } else { "flat" },
+    };
+    members.set_last("_pricing", to_raw_value(&pricing).expect(PLAIN));
+    to_raw_value(&members).expect(PLAIN)
+}
+
+/// Asks the backend for all its tools and keeps their names.
+pub(crate) async fn discover(app: Arc<App>) {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Page {
+        tools: Vec<Named>,
+        next_cursor: Option<String>,
+    }
+    #[derive(Serialize)]
+    struct Params {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cursor: Option<String>,
+    }
+    let mut names = Vec::new();
+    let mut cursors = HashSet::new();
+    let mut cursor = None;
+    for _ in 0..PAGES_MAX {
+        let request = Outgoing::request("tools/list", &Params { cursor });
+        let page = match app.backend.request(request).await {
+            Ok(reply) => reply.result().and_then(|result| serde_json::from_str::<Page>(result.get()).ok()),
+            Err(error) => {
+                tracing::debug!(%error, "the tools of the server are not known");
+                return;
+            }
+        };
+        let Some(page) = page else { break };
+        names.extend(page.tools.iter().filter_map(|tool| tool.name.as_str().map(str::to_owned)));
+        match page.next_cursor {
+            Some(next) if cursors.insert(next.clone()) => cursor = Some(next),
+            _ => break,
+        }
+    }
+    *app.tools.write() = names;
+}
