@@ -109,10 +109,15 @@ impl App {
         Ok(())
     }
 
-    /// Ends a charge.
-    pub(crate) fn settle(&self, charged: Charged, ending: Ending) -> Settled {
+    /// Ends a charge. Returns once the ending may be told: at once where a restart would settle the charge in the same
+    /// way, else when it is durable.
+    pub(crate) async fn settle(&self, charged: Charged, ending: Ending) -> Settled {
         let settled = charged.settle(ending);
         self.books.changed(Change::ByCharge);
+        if !self.gate.config().refunds.same_after_restart(ending) {
+            // A failure is told by the journal, which keeps the entry and tries again; the work is done all the same.
+            let _ = self.durable(settled.ticket).await;
+        }
         settled
     }
 

@@ -5,7 +5,6 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use paygate_core::credits::Credits;
 use paygate_core::gate::{Arguments, BatchCall, BatchVerdict, CallRequest, Charged, Verdict};
-use paygate_core::ledger::Outcome;
 use paygate_mcp_wire::stdio::CallError;
 use paygate_mcp_wire::wire::{self, BatchCalls, Envelope, Id, Outgoing, Reply, Spliced, ToolCall, WireError};
 use serde::Serialize;
@@ -100,7 +99,7 @@ pub(crate) async fn charge_and_call(app: &App, caller: &Caller<'_>, message: &Me
     }
     let answer = forward(app, caller, message).await;
     if let Some(charged) = taken.charge {
-        app.settle(charged, ending(&answer));
+        app.settle(charged, ending(&answer)).await;
     }
     message.answer(answer)
 }
@@ -196,10 +195,10 @@ pub(crate) async fn charge_and_call_batch(app: &App, caller: &Caller<'_>, messag
     let charges = taken.charges.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
     let done = join_all(calls.iter().zip(charges).map(async |(call, charged)| {
         let answer = app.backend.request(Outgoing::tool_call(&call.name, call.arguments)).await;
-        let credits = charged.map_or(Credits::ZERO, |charged| {
-            let settled = app.settle(charged, ending(&answer));
-            if settled.outcome == Outcome::Kept { settled.credits } else { Credits::ZERO }
-        });
+        let credits = match charged {
+            Some(charged) => app.settle(charged, ending(&answer)).await.credits,
+            None => Credits::ZERO,
+        };
         (answer, credits)
     }))
     .await;

@@ -86,6 +86,14 @@ impl RefundPolicy {
     }
 }
 
+impl RefundPolicy {
+    /// Whether a restart that found the charge still open would settle it in the same way. If not, the ending must be
+    /// durable before anybody is told of it.
+    pub fn same_after_restart(self, ending: Ending) -> bool {
+        self.outcome(ending) == self.outcome(Ending::GatewayRestart)
+    }
+}
+
 /// Credits taken for one call that has not ended.
 #[derive(Debug)]
 pub struct Charge {
@@ -148,5 +156,14 @@ mod tests {
         assert_eq!(kept(false, false), all_but_never_reached);
         assert_eq!(kept(true, false), [Ending::Result, Ending::ToolError]);
         assert_eq!(kept(true, true), [Ending::Result]);
+    }
+
+    #[test]
+    fn a_result_may_be_told_at_once_only_where_a_restart_keeps_open_charges() {
+        let policy = |on_failure| RefundPolicy { on_failure, on_tool_error: false };
+        assert!(policy(false).same_after_restart(Ending::Result));
+        assert!(!policy(false).same_after_restart(Ending::NeverReached));
+        assert!(!policy(true).same_after_restart(Ending::Result));
+        assert!(policy(true).same_after_restart(Ending::RpcError));
     }
 }
