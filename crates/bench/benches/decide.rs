@@ -6,7 +6,7 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
-use bench::{heading, nanoseconds, row};
+use bench::{Budget, heading, nanoseconds, row};
 use paygate_core::clock::SystemClock;
 use paygate_core::config::GateConfig;
 use paygate_core::credits::Credits;
@@ -55,7 +55,7 @@ fn main() {
                 }
             });
             let budget = if keys == 1 { 0.15 } else { 1.0 };
-            row(&format!("{keys} keys, {limited}"), cost / 1000.0, "µs", budget, true);
+            row(&format!("{keys} keys, {limited}"), cost / 1000.0, "µs", Budget::AtMost(budget));
         }
     }
 }

@@ -32,18 +32,34 @@ pub fn nanoseconds_of(duration: Duration) -> f64 {
     duration.as_nanos() as f64
 }
 
+/// What a figure should be.
+#[derive(Debug, Clone, Copy)]
+pub enum Budget {
+    /// At most so much.
+    AtMost(f64),
+    /// At least so much.
+    AtLeast(f64),
+    /// None was set.
+    Open,
+}
+
 /// Prints one row: what was measured, the figure, the budget, and the figure as a share of it.
 #[expect(clippy::print_stdout, reason = "what a bench is for")]
-pub fn row(what: &str, figure: f64, unit: &str, budget: f64, at_most: bool) {
-    let ratio = figure / budget;
-    let met = if at_most { ratio <= 1.0 } else { ratio >= 1.0 };
-    let bound = if at_most { "≤" } else { "≥" };
-    let verdict = if met { "met" } else { "MISSED" };
-    println!("{what:<62} {figure:>10.2} {unit:<6} {bound} {budget:<8} {ratio:>6.2} {verdict}");
+pub fn row(what: &str, figure: f64, unit: &str, budget: Budget) {
+    let beside = match budget {
+        Budget::AtMost(most) => format!("≤ {most:<8} {:>6.2} {}", figure / most, met(figure <= most)),
+        Budget::AtLeast(least) => format!("≥ {least:<8} {:>6.2} {}", figure / least, met(figure >= least)),
+        Budget::Open => String::new(),
+    };
+    println!("{what:<76} {figure:>10.2} {unit:<6} {beside}");
+}
+
+fn met(met: bool) -> &'static str {
+    if met { "met" } else { "MISSED" }
 }
 
 /// Prints the heading of the rows.
 #[expect(clippy::print_stdout, reason = "what a bench is for")]
 pub fn heading(title: &str) {
-    println!("\n{title}\n{:<62} {:>10} {:<6} {:<10} {:>6}", "case", "median", "unit", "budget", "ratio");
+    println!("\n{title}\n{:<76} {:>10} {:<6} {:<10} {:>6}", "case", "median", "unit", "budget", "ratio");
 }
