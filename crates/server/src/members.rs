@@ -16,6 +16,12 @@ impl<V> Members<V> {
         self.0.iter_mut().rev().find(|(found, _)| found == name).map(|(_, value)| value)
     }
 
+    /// The value of a member that stands exactly once.
+    pub(crate) fn only_mut(&mut self, name: &str) -> Option<&mut V> {
+        let mut found = self.0.iter_mut().filter(|(found, _)| found == name);
+        found.next().filter(|_| found.next().is_none()).map(|(_, value)| value)
+    }
+
     /// Puts a member at the end, in place of any of its name.
     pub(crate) fn set_last(&mut self, name: &str, value: V) {
         self.0.retain(|(found, _)| found != name);

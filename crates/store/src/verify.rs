@@ -41,7 +41,8 @@ pub fn verify(connection: &Connection) -> rusqlite::Result<Report> {
         snapshot.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get::<_, u64>(0))
     };
     let open = snapshot.query_row("SELECT count(*) FROM entries WHERE open = 1", [], |row| row.get(0))?;
-    let mut report = Report { accounts: count("keys")?, entries: count("entries")?, open, faults: Vec::new() };
+    let mut report =
+        Report { accounts: count("keys")?, entries: count("entries")?, open, faults: Vec::new() };
     for check in [accounts_agree, endings_name_charges, charges_end_once, sequence_is_whole] {
         check(&snapshot, &mut report.faults)?;
     }

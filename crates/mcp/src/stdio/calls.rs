@@ -33,6 +33,10 @@ pub(super) struct Calls {
     state: Mutex<State>,
 }
 
+/// The first id of ours. Ids of clients are seldom as high, so that a message about one of theirs that we do not know
+/// can be told from a message about one of ours.
+pub const FIRST_ID: u64 = 1 << 40;
+
 struct State {
     phase: Phase,
     /// Counts the children.
@@ -127,7 +131,7 @@ impl Calls {
         let state = State {
             phase: Phase::Starting,
             generation: 0,
-            id_next: 1,
+            id_next: FIRST_ID,
             urgent: VecDeque::new(),
             queue: VecDeque::new(),
             queue_bytes: 0,

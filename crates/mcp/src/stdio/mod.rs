@@ -15,7 +15,7 @@ mod process;
 mod supervisor;
 
 pub use backend::{PendingCall, StdioBackend};
-pub use calls::{BackendState, BackendStatus};
+pub use calls::{BackendState, BackendStatus, FIRST_ID};
 pub use command_line::{CommandLineError, split_command_line};
 pub use config::{RestartPolicy, StdioConfig, own_initialize};
 pub use error::{CallError, Exit, StartError};

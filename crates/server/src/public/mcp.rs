@@ -8,7 +8,9 @@ use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use paygate_core::gate::DenyReason;
+use paygate_core::text::number::json_to_number;
 use paygate_mcp_wire::sse;
+use paygate_mcp_wire::stdio::FIRST_ID;
 use paygate_mcp_wire::wire::{self, Envelope, Id, Kind, Spliced, ToolCall};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
@@ -187,23 +189,42 @@ fn notify(app: &App, caller: &Caller<'_>, message: &Message<'_>, method: &str) {
         return;
     }
     match method {
-        "notifications/cancelled" => {
-            if let Some(cancellation) = cancellation(app, caller, message.envelope.params) {
-                app.backend.notify(cancellation);
+        "notifications/cancelled" => match cancelled(app, caller, message.envelope.params) {
+            Cancelled::UnderWay(cancellation) => app.backend.notify(cancellation),
+            Cancelled::Unknown => app.backend.notify(message.body.clone()),
+            Cancelled::Foreign => {
+                tracing::debug!("dropped a cancellation that may be of somebody else's request")
             }
-        }
+        },
         _ => app.backend.notify(message.body.clone()),
     }
 }
 
-/// A cancellation under the id by which the server knows the request. `None` when its sender has no such request
-/// under way: by any other id it could end somebody else's.
-fn cancellation(app: &App, caller: &Caller<'_>, params: Option<&RawValue>) -> Option<Bytes> {
-    let mut params: Members<Box<RawValue>> = serde_json::from_str(params?.get()).ok()?;
-    let request_id = params.get_mut("requestId")?;
-    let our_id = app.sessions.request_under_way(caller.named_session?, request_id.get())?;
-    *request_id = to_raw_value(&our_id).expect("a number can always be written");
-    Some(wire::notification("notifications/cancelled", &params))
+/// What a cancellation is about.
+enum Cancelled {
+    /// A request of its sender; the message names it by the id the server knows.
+    UnderWay(Bytes),
+    /// No request that the server knows, so that nobody's is ended.
+    Unknown,
+    /// An id that may be one of ours, and so somebody else's request.
+    Foreign,
+}
+
+fn cancelled(app: &App, caller: &Caller<'_>, params: Option<&RawValue>) -> Cancelled {
+    let params = params.and_then(|params| serde_json::from_str::<Members<Box<RawValue>>>(params.get()).ok());
+    let Some(mut params) = params else { return Cancelled::Foreign };
+    let Some(request_id) = params.only_mut("requestId") else { return Cancelled::Foreign };
+    let under_way =
+        caller.named_session.and_then(|session| app.sessions.request_under_way(session, request_id.get()));
+    if let Some(our_id) = under_way {
+        *request_id = to_raw_value(&our_id).expect("a number can always be written");
+        return Cancelled::UnderWay(wire::notification("notifications/cancelled", &params));
+    }
+    // A server may take a text of digits for the number.
+    #[expect(clippy::cast_precision_loss, reason = "a power of two")]
+    let known_to_server = serde_json::from_str(request_id.get())
+        .is_ok_and(|id: serde_json::Value| json_to_number(&id) >= FIRST_ID as f64);
+    if known_to_server { Cancelled::Foreign } else { Cancelled::Unknown }
 }
 
 /// The session a message belongs to.
