@@ -108,10 +108,15 @@ impl Charged {
         self.gate.settle(charge, ending)
     }
 
-    /// Takes the charge back after its entry could not be made durable: it never was.
+    /// Takes the charge back after its entry could not be made durable: it never was. Those who heard of the charge
+    /// hear of a refund.
     pub fn undo(mut self) {
         let charge = self.charge.take().expect("taken only by settle and undo, which consume");
+        let (tool, credits, account) = (charge.tool.clone(), charge.credits, charge.account.clone());
         self.gate.ledger.undo(charge);
+        if credits > Credits::ZERO {
+            self.gate.tell_refund_of(&account, tool, credits);
+        }
     }
 }
 

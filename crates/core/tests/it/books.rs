@@ -394,6 +394,7 @@ fn a_charge_that_could_not_be_written_is_undone() {
     let record = account.lock();
     assert_eq!((record.credits.get(), record.spent.get(), record.calls), (10, 0, 0));
     assert_eq!(record.counters.daily_calls, 0.0);
+    assert_eq!(gate.meter().summary(None, None).total_credits_spent, 0.0);
     assert!(clock.wall() > Timestamp(0));
 }
 

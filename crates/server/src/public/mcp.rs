@@ -110,6 +110,10 @@ async fn exchange(app: &App, head: &Parts, body: &Bytes, peer: &Peer) -> Respons
     let caller = Caller { key: key.as_deref(), address: &address, named_session: session.named() };
     let told = match envelope.kind() {
         Kind::Request => request_answer(app, &caller, &message, method).await,
+        // 2.9.0 answered its own batch method with or without an id; no revision of MCP knows the method.
+        Kind::Notification if method == "tools/call_batch" && !names_revision(&head.headers) => {
+            request_answer(app, &caller, &message, method).await
+        }
         Kind::Notification if charges(method) => {
             return invalid(Id::Absent, INVALID_REQUEST, &format!("Invalid Request: {method} needs an id"));
         }
@@ -129,6 +133,11 @@ async fn exchange(app: &App, head: &Parts, body: &Bytes, peer: &Peer) -> Respons
     session.tell(headers);
     tell_limits(app, &caller, &message, method, headers);
     response
+}
+
+/// Whether a request asks for the rules of a revision of MCP rather than for the manners of 2.9.0.
+fn names_revision(headers: &HeaderMap) -> bool {
+    headers.contains_key(&MCP_PROTOCOL_VERSION)
 }
 
 /// Whether a method may cost something, so that its answer must be wanted.
@@ -263,7 +272,7 @@ impl Session {
 /// with `initialize`, and one that has ended is reported. One that does not gets the manners of 2.9.0: every message
 /// without a live session begins one.
 fn session_of(app: &App, headers: &HeaderMap, method: &str) -> Result<Session, UnknownSession> {
-    let tells_revision = headers.contains_key(&MCP_PROTOCOL_VERSION);
+    let tells_revision = names_revision(headers);
     if let Some(text) = header_text(headers, MCP_SESSION_ID).filter(|text| !text.is_empty()) {
         match SessionId::parse(&text).filter(|id| app.sessions.touch(*id)) {
             Some(id) => return Ok(Session::Named(id)),

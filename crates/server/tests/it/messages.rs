@@ -106,10 +106,26 @@ async fn a_call_whose_answer_nobody_waits_for_is_refused() {
     let key = gateway.key(9).await;
     for method in ["tools/call", "tools/call_batch"] {
         let params = json!({ "name": "echo", "calls": [{ "name": "echo" }] });
-        let told = gateway.post(&key, &json!({ "method": method, "params": params })).await;
+        let headers = [("X-API-Key", key.as_str()), ("MCP-Protocol-Version", "2025-06-18")];
+        let message = json!({ "method": method, "params": params }).to_string();
+        let told = gateway.send("POST", "/mcp", &headers, &message).await;
         assert_eq!((told.status, told.error_code()), (400, -32600));
     }
+    let told = gateway.post(&key, &json!({ "method": "tools/call", "params": { "name": "echo" } })).await;
+    assert_eq!((told.status, told.error_code()), (400, -32600));
     assert_eq!(gateway.balance(&key).await, (9, 0));
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_without_an_id_is_answered_as_by_2_9_0() {
+    let gateway = Gateway::start().await;
+    let key = gateway.key(9).await;
+    let params = json!({ "calls": [{ "name": "echo" }, { "name": "echo" }] });
+    let told = gateway.post(&key, &json!({ "method": "tools/call_batch", "params": params })).await;
+    assert_eq!((told.status, told.json()["result"]["totalCreditsCharged"].clone()), (200, json!(2)));
+    assert_eq!(told.json().get("id"), None);
+    assert_eq!(gateway.balance(&key).await, (7, 2));
     gateway.stop().await;
 }
 
