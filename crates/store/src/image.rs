@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
@@ -38,18 +38,42 @@ pub(crate) enum Reason {
 
 /// The sha256 of an image, in hexadecimal digits.
 pub(crate) fn digest(bytes: &[u8]) -> String {
+    hexadecimal(&Sha256::digest(bytes))
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    let mut text = String::with_capacity(64);
-    for byte in Sha256::digest(bytes) {
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
         write!(text, "{byte:02x}").expect("a string takes everything");
     }
     text
 }
 
+/// The sha256 of the image in a file, read piece by piece; `None` when there is none.
+pub(crate) fn digest_of(path: &Path) -> Result<Option<String>, Unreadable> {
+    let digest = || {
+        let (mut file, mut sha256) = (File::open(path)?, Sha256::new());
+        let mut piece = vec![0; 1 << 16];
+        loop {
+            match file.read(&mut piece)? {
+                0 => return Ok(hexadecimal(&sha256.finalize())),
+                length => sha256.update(&piece[..length]),
+            }
+        }
+    };
+    found(digest())
+}
+
 /// The bytes of an image; `None` when there is none.
 pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, Unreadable> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
+    found(fs::read(path))
+}
+
+/// What was read of a file that may be missing.
+fn found<T>(read: io::Result<T>) -> Result<Option<T>, Unreadable> {
+    match read {
+        Ok(content) => Ok(Some(content)),
         // As 2.9.0 has it, a path below a plain file is a file that is missing.
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             Ok(None)

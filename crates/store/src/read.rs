@@ -25,13 +25,28 @@ pub(crate) struct AccountRow {
     pub(crate) last_used_at: Option<Timestamp>,
 }
 
-/// All accounts, in the order of their keys.
-pub(crate) fn accounts(connection: &Connection) -> rusqlite::Result<Vec<AccountRow>> {
+/// Takes up all accounts, one by one, in the order of their keys.
+pub(crate) fn each_account(
+    connection: &Connection,
+    mut take: impl FnMut(AccountRow),
+) -> rusqlite::Result<()> {
     let mut rows = connection.prepare(
         "SELECT id, key, record, successor, credits, granted, calls, daily_calls, monthly_calls,
             daily_credits, monthly_credits, day, month, last_used_at FROM keys ORDER BY position",
     )?;
-    rows.query_map([], account)?.collect()
+    let mut rows = rows.query([])?;
+    while let Some(row) = rows.next()? {
+        take(account(row)?);
+    }
+    Ok(())
+}
+
+/// Whether there are accounts that memory cannot hold as they are: a balance below 0, or something left on an account
+/// whose key was replaced.
+pub(crate) fn any_wrong(connection: &Connection) -> rusqlite::Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM keys WHERE credits < 0
+        OR (successor IS NOT NULL AND (credits <> 0 OR granted <> 0 OR calls <> 0)))";
+    connection.query_row(sql, [], |row| row.get(0))
 }
 
 fn account(row: &Row<'_>) -> rusqlite::Result<AccountRow> {

@@ -167,7 +167,7 @@ impl Ledger {
     pub(crate) fn insert(&self, record: Record, kind: EntryKind, now: Timestamp) -> Written<usize> {
         let key = record.key.clone();
         let id = self.journal.open_account();
-        let account = Arc::new(Account::new(id, record, self.limiter.windows(&key)));
+        let account = Arc::new(Account::new(id, record, self.limiter.windows_of(&key)));
         let opened = account.lock();
         let place = self.accounts.insert(key, account.clone());
         let ticket = self.write(|| vec![self.described(kind, &account, &opened, now, Numbers::of(&opened))]);
@@ -389,7 +389,7 @@ impl Ledger {
         old_record.successor = Some(new_key.clone());
 
         let id = self.journal.open_account();
-        let new = Arc::new(Account::new(id, new_record, self.limiter.windows(&new_key)));
+        let new = Arc::new(Account::new(id, new_record, self.limiter.windows_of(&new_key)));
         let new_record = new.lock();
         self.limiter.rename(key, &new_key);
         let team = self.teams.rename_member(key, &new_key);

@@ -79,7 +79,7 @@ impl Ledger {
             record.forget_odd_numbers();
         }
         record.successor = stored.successor;
-        let account = Account::new(stored.id, record, self.limiter.windows(&stored.key));
+        let account = Account::new(stored.id, record, self.limiter.windows_of(&stored.key));
         self.accounts.insert(stored.key, Arc::new(account));
         Some(())
     }

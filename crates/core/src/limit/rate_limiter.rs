@@ -97,6 +97,11 @@ impl RateLimiter {
         }
     }
 
+    /// As [`Self::windows`], sharing the text of the key.
+    pub fn windows_of(&self, key: &Arc<str>) -> SharedWindows {
+        self.shard(key).lock().entry(key.clone()).or_default().clone()
+    }
+
     /// Asks whether one more call under this name is within `limit` calls a minute. Counts nothing.
     ///
     /// A limit of 0 or below is no limit; one that is not a number never refuses.

@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicBool;
 use paygate_core::journal::{Durability, Journal, MemoryJournal};
 use paygate_core::key::record::Record;
 use paygate_core::ledger::{Ledger, LedgerParts, OpenCharge, StoredAccount};
+use rusqlite::Connection;
 use serde_json::{Map, Value};
 
 use super::StateFile;
@@ -184,26 +185,23 @@ impl Opening<'_> {
     /// Puts accounts and teams into the ledger and gives the charges that were left open.
     fn restore(&self, journal: &SqliteJournal, ledger: &Ledger) -> Result<Vec<OpenCharge>, OpenError> {
         let alone = !journal.used() && !journal.held_elsewhere();
+        self.put_right(journal, ledger)?;
+        let unreadable = &mut Vec::new();
         let read = journal.with_connection(|connection| {
+            // One at a time: all rows at once would take several times the memory of the accounts.
+            read::each_account(connection, |row| {
+                let id = row.id.0;
+                if ledger.restore(row.stored()).is_none() {
+                    unreadable.push(id);
+                }
+            })?;
             if !alone {
-                return Ok((read::accounts(connection)?, read::teams(connection)?, Vec::new()));
+                return Ok((read::teams(connection)?, Vec::new()));
             }
             read::end_orphans(connection)?;
-            Ok((read::accounts(connection)?, read::teams(connection)?, read::open_charges(connection)?))
+            Ok((read::teams(connection)?, read::open_charges(connection)?))
         });
-        let (mut accounts, teams, left_open) =
-            read.map_err(|error: rusqlite::Error| self.database_error(error.into()))?;
-
-        let corrections = recovery::corrections(&mut accounts, ledger.now());
-        if !corrections.is_empty() {
-            self.warn(&format!("{} entries put the books right after an earlier failure", corrections.len()));
-            let ticket = journal.append(corrections, Vec::new());
-            journal.wait(ticket).map_err(|error| self.write_error(&error.to_string()))?;
-        }
-        let unreadable = accounts.into_iter().filter_map(|row| {
-            let id = row.id.0;
-            ledger.restore(row.stored()).is_none().then_some(id)
-        });
+        let (teams, left_open) = read.map_err(|error: rusqlite::Error| self.database_error(error.into()))?;
         for id in unreadable {
             self.warn(&format!(
                 "the record of account {id} cannot be read; its key is unknown until it is mended"
@@ -217,6 +215,24 @@ impl Opening<'_> {
         Ok(left_open)
     }
 
+    /// Enters what puts the accounts right, where an earlier failure left some that memory cannot hold.
+    fn put_right(&self, journal: &SqliteJournal, ledger: &Ledger) -> Result<(), OpenError> {
+        let failed = |error: rusqlite::Error| self.database_error(error.into());
+        if !journal.with_connection(read::any_wrong).map_err(failed)? {
+            return Ok(());
+        }
+        let mut accounts = Vec::new();
+        let read = |connection: &Connection| read::each_account(connection, |row| accounts.push(row));
+        journal.with_connection(read).map_err(failed)?;
+        let corrections = recovery::corrections(&mut accounts, ledger.now());
+        if corrections.is_empty() {
+            return Ok(());
+        }
+        self.warn(&format!("{} entries put the books right after an earlier failure", corrections.len()));
+        let ticket = journal.append(corrections, Vec::new());
+        journal.wait(ticket).map_err(|error| self.write_error(&error.to_string()))
+    }
+
     // ── The image ────────────────────────────────────────────────────────────
 
     /// Looks at the image and, where it cannot be read, does what the policy says.
@@ -224,16 +240,15 @@ impl Opening<'_> {
         let Some(path) = &self.files.image else { return Ok(Found::Nothing) };
         let mut seen = None;
         loop {
-            let read = image::read(path);
+            let read = image::digest_of(path);
             let known = journal.map_or(Ok(Digests::default()), SqliteJournal::digests);
             let known = known.map_err(|error| self.database_error(error.into()))?;
-            let bytes = match read {
-                Ok(Some(bytes)) => bytes,
+            let digest = match read {
+                Ok(Some(digest)) => digest,
                 Ok(None) if known.current.is_some() => return Ok(Found::Gone),
                 Ok(None) => return Ok(Found::Nothing),
                 Err(unreadable) => return self.cannot_read(path, None, &unreadable, journal),
             };
-            let digest = image::digest(&bytes);
             if [&known.current, &known.pending].contains(&&Some(digest.clone())) {
                 return Ok(Found::Ours { digest });
             }
@@ -242,6 +257,14 @@ impl Opening<'_> {
             if journal.is_some() && seen.as_ref() != Some(&digest) {
                 seen = Some(digest);
                 continue;
+            }
+            let bytes = match image::read(path) {
+                Ok(Some(bytes)) => bytes,
+                Ok(None) => continue,
+                Err(unreadable) => return self.cannot_read(path, None, &unreadable, journal),
+            };
+            if image::digest(&bytes) != digest {
+                continue; // replaced since; look again
             }
             return match image::parse(&bytes) {
                 Ok(image) => Ok(Found::Theirs { digest, image }),

@@ -10,6 +10,7 @@ use paygate_core::usage::UsageMeter;
 use tempfile::TempDir;
 
 use super::*;
+use crate::read::{self, AccountRow};
 use crate::verify::verify;
 
 /// A gate over a journal whose database can be kept from growing.
@@ -103,6 +104,12 @@ impl Fixture {
     }
 }
 
+fn accounts(connection: &Connection) -> Vec<AccountRow> {
+    let mut rows = Vec::new();
+    read::each_account(connection, |row| rows.push(row)).unwrap();
+    rows
+}
+
 #[test]
 fn a_charge_that_cannot_be_written_is_dropped_and_everything_else_kept() {
     let fixture = Fixture::with_key(1_000_000);
@@ -178,12 +185,12 @@ fn a_rotation_amid_a_failure_loses_nothing() {
     failed.undo();
     fixture.disk_is_full(false);
     fixture.assert_books_agree(); // in sum; what is on the wrong account is moved when the books are next opened
-    let mut rows = fixture.journal.with_connection(crate::read::accounts).unwrap();
+    let mut rows = fixture.journal.with_connection(accounts);
     assert_eq!(rows[0].credits, 1);
     let corrections = crate::recovery::corrections(&mut rows, Timestamp(0));
     fixture.journal.append(corrections, Vec::new());
     fixture.assert_books_agree();
-    let rows = fixture.journal.with_connection(crate::read::accounts).unwrap();
+    let rows = fixture.journal.with_connection(accounts);
     assert_eq!((rows[0].credits, rows[1].credits.unsigned_abs()), (0, fixture.balance()));
 }
 
@@ -338,7 +345,7 @@ fn a_key_that_is_opened_again_keeps_its_place_under_a_new_account() {
     let _ = fixture.gate.ledger().open("b", "", Credits::new(4).unwrap(), KeyOptions::default());
     let _ = fixture.gate.ledger().open("b", "", Credits::new(5).unwrap(), KeyOptions::default());
     fixture.assert_books_agree();
-    let rows = fixture.journal.with_connection(crate::read::accounts).unwrap();
+    let rows = fixture.journal.with_connection(accounts);
     let found: Vec<_> = rows.iter().map(|row| (&*row.key, row.id.0, row.credits)).collect();
     assert_eq!(found, [("a", 5, 3), ("b", 7, 5), ("k", 4, 9)]);
     drop(left);
