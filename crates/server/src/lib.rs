@@ -15,6 +15,7 @@ mod members;
 mod public;
 mod server;
 mod session;
+mod task;
 mod tool_list;
 
 pub use config::{HttpLimits, ServerConfig, VERSION};

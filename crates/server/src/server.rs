@@ -15,6 +15,7 @@ use crate::app::App;
 use crate::backend::backend::Backend;
 use crate::config::ServerConfig;
 use crate::http::accept;
+use crate::task::sweep;
 use crate::tool_list;
 
 /// How long calls that have lost their backend may take to be settled and answered.
@@ -80,6 +81,7 @@ impl Server {
         let backend = Backend::start(config.backend.clone()).await?;
         let app = Arc::new(App::new(config, backend));
         tokio::spawn(tool_list::discover(app.clone()));
+        tokio::spawn(sweep::rate_windows(Arc::downgrade(&app)));
         let listener = Mutex::new(Some(listener));
         let (drain, finish) = (watch::Sender::new(false), watch::Sender::new(false));
         Ok(Self { app, local_addr, listener, drain, finish })

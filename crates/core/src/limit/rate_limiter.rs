@@ -57,7 +57,9 @@ impl KeyWindows {
     }
 
     fn forget_old(&mut self, now: Timestamp) {
-        self.all.count(now);
+        if self.all.count(now) == 0 {
+            self.all = RateWindow::default(); // its memory goes too
+        }
         self.tools.retain_mut(|(_, window)| window.count(now) > 0);
     }
 

@@ -1,0 +1,3 @@
+//! What the clock starts rather than a request.
+
+pub(crate) mod sweep;
