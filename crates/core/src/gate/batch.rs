@@ -241,7 +241,11 @@ impl Gate {
                 judged.shadowed.push((index, reason));
                 price = Credits::ZERO;
             }
-            let name = terms.map_or_else(|| self.tool_name(tool), |terms| terms.name.clone());
+            let name = match (terms, judged.lines.last()) {
+                (Some(terms), _) => terms.name.clone(),
+                (None, Some((last, _))) if **last == **tool => last.clone(),
+                (None, _) => self.tool_name(tool),
+            };
             judged.lines.push((name, price));
         }
         Ok(Ok(judged))
@@ -278,10 +282,11 @@ impl Gate {
             if self.global_rate_limit() > 0.0 {
                 windows.all.take_many(now, if config.batch_rate_per_call { lines.len() as u64 } else { 1 });
             }
-            for (tool, _) in &lines {
-                if limited(config.prices.terms(tool)) {
-                    windows.tool(tool).take(now);
-                }
+            let any_limited = config.prices.any_limited();
+            for (tool, _) in
+                lines.iter().filter(|(tool, _)| any_limited && limited(config.prices.terms(tool)))
+            {
+                windows.tool(tool).take(now);
             }
         }
         // Calls that go on unpaid count in quotas like the others; they are lines of no credits.
