@@ -239,7 +239,8 @@ impl Gate {
         open: bool,
     ) -> Result<(Decision, Ticket, Option<Charge>), TooDeep> {
         self.ledger.save_edits();
-        let config = self.config.read();
+        // Not the lock itself: whoever hears of the call may ask for the configuration too.
+        let config = self.config();
         let terms = config.prices.terms(call.tool);
         let price = match terms {
             Some(terms) => terms.price(call.arguments)?,

@@ -25,9 +25,18 @@ impl Oddities {
         self.order.iter().any(|known| **known == *name)
     }
 
-    /// The odd value of a field, if it has one.
-    pub(crate) fn value(&self, name: &str) -> Option<&Value> {
-        self.values.get(name)
+    /// What a field shows: its odd value if it has one, nothing if it is not shown, else its plain value.
+    pub(crate) fn value_or(
+        oddities: Option<&Self>,
+        name: &str,
+        plain: impl FnOnce() -> Option<Value>,
+    ) -> Option<Value> {
+        let Some(oddities) = oddities else { return plain() };
+        match oddities.values.get(name) {
+            Some(odd) => Some(odd.clone()),
+            None if oddities.shows(name) => plain(),
+            None => None,
+        }
     }
 
     /// Whether no field has an odd value.

@@ -297,15 +297,7 @@ impl Record {
 
     /// The value of a field; `None` when the record has no such field, or it is there without a value.
     pub fn value(&self, name: &str) -> Option<Value> {
-        if let Some(oddities) = &self.oddities {
-            if let Some(value) = oddities.value(name) {
-                return Some(value.clone());
-            }
-            if !oddities.shows(name) {
-                return None;
-            }
-        }
-        self.plain_value(Field::named(name)?)
+        Oddities::value_or(self.oddities.as_deref(), name, || self.plain_value(Field::named(name)?))
     }
 
     /// The value of a known field as the engine holds it.
@@ -573,7 +565,8 @@ fn completions(now: Timestamp) -> [(&'static str, Value); 13] {
     ]
 }
 
-fn texts(value: &Value) -> Vec<Box<str>> {
+/// The texts of a list; what is no text, or no list, has none.
+pub(crate) fn texts(value: &Value) -> Vec<Box<str>> {
     let entries = value.as_array().map(Vec::as_slice).unwrap_or_default();
     entries.iter().filter_map(Value::as_str).map(Into::into).collect()
 }
@@ -593,14 +586,7 @@ fn tags_of(value: &Value) -> Tags {
 }
 
 fn expiry_of(value: &Value) -> Expiry {
-    match value {
-        Value::String(text) if !text.is_empty() => Expiry::new(text),
-        #[expect(clippy::cast_possible_truncation, reason = "dates end at 8.64e15 ms")]
-        Value::Number(number) => {
-            let at = number.as_f64().filter(|ms| *ms != 0.0 && ms.abs() <= 8.64e15);
-            Expiry { text: None, at: at.map(|ms| Timestamp(ms as i64)) }
-        }
-        Value::Bool(true) => Expiry { text: None, at: Some(Timestamp(1)) },
-        _ => Expiry::default(),
-    }
+    let text = value.as_str().filter(|text| !text.is_empty()).map(Into::into);
+    let at = if truthy(value) { date::json_to_date(value, date::local_zone()) } else { None };
+    Expiry { text, at: at.map(Timestamp) }
 }

@@ -11,7 +11,7 @@ use parking_lot::{Mutex, RwLock};
 use serde_json::{Map, Value};
 
 use super::oddities::Oddities;
-use super::record::{number_value, quota_of, quota_value, truthy};
+use super::record::{number_value, quota_of, quota_value, texts, truthy};
 use crate::clock::Timestamp;
 use crate::entropy::{Entropy, random_name};
 use crate::journal::TeamChange;
@@ -195,14 +195,11 @@ impl Team {
 
     /// The value of a field; `None` when there is none.
     pub fn value(&self, name: &str) -> Option<Value> {
-        if let Some(oddities) = &self.oddities {
-            if let Some(value) = oddities.value(name) {
-                return Some(value.clone());
-            }
-            if !oddities.shows(name) {
-                return None;
-            }
-        }
+        Oddities::value_or(self.oddities.as_deref(), name, || self.plain_value(name))
+    }
+
+    /// The value of a known field as the engine holds it.
+    fn plain_value(&self, name: &str) -> Option<Value> {
         let text = |text: &str| Value::String(text.to_owned());
         Some(match name {
             "id" => text(&self.id),
@@ -533,9 +530,4 @@ impl Teams {
 
 fn clean(text: &str, units_max: usize) -> Box<str> {
     cut(trim(text), units_max).into()
-}
-
-fn texts(value: &Value) -> Vec<Box<str>> {
-    let entries = value.as_array().map(Vec::as_slice).unwrap_or_default();
-    entries.iter().filter_map(Value::as_str).map(Into::into).collect()
 }

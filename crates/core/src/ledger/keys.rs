@@ -95,11 +95,6 @@ impl Ledger {
         })
     }
 
-    /// Sets the lifetime cap of a key that may be used; 0 is none.
-    pub fn set_spending_limit(&self, key: &str, limit: f64) -> Option<Written<()>> {
-        self.describe_usable(key, |record| record.spending_limit = limit)
-    }
-
     /// Revokes a known key; again is fine.
     pub fn revoke(&self, key: &str) -> Option<Written<()>> {
         self.describe(key, |record, _| {
