@@ -118,9 +118,12 @@ impl RateLimiter {
         verdict(calls, resets_in_ms, limit)
     }
 
-    /// Counts a call under this name.
-    pub fn record(&self, name: &str, now: Timestamp) {
-        self.with_window(name, |window| window.take(now));
+    /// Counts a call under this name and gives the calls of the last minute, this one included.
+    pub fn record(&self, name: &str, now: Timestamp) -> u64 {
+        self.with_window(name, |window| {
+            window.take(now);
+            window.count(now)
+        })
     }
 
     /// Calls under this name in the last minute.

@@ -82,10 +82,10 @@ impl AdminGuard {
 
     /// Counts a failure and gives those of the last minute.
     fn note_failure(&self, address: &str, now: Timestamp) -> u64 {
-        self.failures.record(address, now);
+        let failures = self.failures.record(address, now);
         if self.failures_noted.fetch_add(1, Ordering::Relaxed).is_multiple_of(FAILURES_SWEPT) {
             self.failures.sweep(now);
         }
-        self.failures.count(address, now)
+        failures
     }
 }
