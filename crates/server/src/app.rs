@@ -7,24 +7,23 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 use paygate_core::clock::Clock;
-use paygate_core::gate::{Charged, Gate, GateParts};
+use paygate_core::credits::Credits;
+use paygate_core::gate::{Charged, Gate};
 use paygate_core::journal::{Durability, JournalError, Ticket};
 use paygate_core::key::address::CompiledAllowlist;
 use paygate_core::ledger::{Ending, Ledger, Settled};
-use paygate_core::usage::UsageMeter;
 use paygate_store::{Change, StateFile};
 use tokio::sync::oneshot;
 
 use crate::auth::admin::AdminGuard;
 use crate::backend::backend::Backend;
 use crate::config::{HttpLimits, ServerConfig};
+use crate::hooks::CallHooks;
 use crate::http::cors::OriginPolicy;
 use crate::http::in_flight::InFlightCounter;
 use crate::http::route::Routes;
+use crate::parts::ServerParts;
 use crate::session::Sessions;
-
-/// Events kept in memory; a quarter goes when there are more.
-const USAGE_EVENTS_MAX: f64 = 100_000.0;
 
 /// Everything a request may need.
 pub(crate) struct App {
@@ -35,7 +34,8 @@ pub(crate) struct App {
     pub(crate) backend: Backend,
     /// The names of all tools of the backend, as far as they are known.
     pub(crate) tools: RwLock<Vec<String>>,
-    pub(crate) sessions: Sessions,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) hooks: Option<Arc<dyn CallHooks>>,
     pub(crate) admin: AdminGuard,
     pub(crate) origins: OriginPolicy,
     pub(crate) trusted_proxies: CompiledAllowlist,
@@ -49,24 +49,18 @@ pub(crate) struct App {
 
 impl App {
     /// Builds everything around a backend that has been started.
-    pub(crate) fn new(config: ServerConfig, backend: Backend) -> Self {
+    pub(crate) fn new(config: ServerConfig, parts: ServerParts, backend: Backend) -> Self {
         let listens_on_loopback = config.host.is_some_and(|host| host.to_canonical().is_loopback());
         let ledger = config.books.ledger().clone();
-        let parts = GateParts {
-            ledger: ledger.clone(),
-            meter: Arc::new(UsageMeter::new(USAGE_EVENTS_MAX)),
-            sinks: Vec::new(),
-        };
-        let gate = Arc::new(Gate::new(config.gate, parts));
-        gate.settle_left_open(config.books.left_open());
         Self {
             name: config.name,
-            gate,
+            gate: parts.gate,
             books: config.books,
             free_methods: config.free_methods,
             backend,
             tools: RwLock::default(),
-            sessions: Sessions::new(config.clock.clone(), ledger.entropy().clone()),
+            sessions: parts.sessions,
+            hooks: parts.hooks,
             admin: AdminGuard::new(config.admin_key, config.trusted_proxies.clone(), ledger),
             origins: OriginPolicy::new(listens_on_loopback, config.allowed_origins),
             trusted_proxies: config.trusted_proxies,
@@ -113,12 +107,20 @@ impl App {
     /// way, else when it is durable.
     pub(crate) async fn settle(&self, charged: Charged, ending: Ending) -> Settled {
         let settled = charged.settle(ending);
+        self.heard(None).await;
         self.books.changed(Change::ByCharge);
         if !self.gate.config().refunds.same_after_restart(ending) {
             // A failure is told by the journal, which keeps the entry and tries again; the work is done all the same.
             let _ = self.durable(settled.ticket).await;
         }
         settled
+    }
+
+    /// Tells the hooks of an embedding program what was decided or settled on this thread just now.
+    pub(crate) async fn heard(&self, taken: Option<(&str, Credits)>) {
+        if let Some(hooks) = self.hooks.as_ref().filter(|hooks| hooks.hears()) {
+            hooks.heard(taken).await;
+        }
     }
 
     /// Waits until a change is as durable as the books promise.

@@ -4,7 +4,9 @@
 use bytes::Bytes;
 use futures_util::future::join_all;
 use paygate_core::credits::Credits;
-use paygate_core::gate::{Arguments, BatchCall, BatchVerdict, CallRequest, Charged, Verdict};
+use paygate_core::gate::{
+    Arguments, BatchCall, BatchCharge, BatchVerdict, CallRequest, Charged, Judgement, Taken, TooDeep, Verdict,
+};
 use paygate_mcp_wire::stdio::CallError;
 use paygate_mcp_wire::wire::{self, BatchCalls, Envelope, Id, Outgoing, Reply, Spliced, ToolCall, WireError};
 use serde::Serialize;
@@ -80,7 +82,7 @@ pub(crate) async fn charge_and_call(app: &App, caller: &Caller<'_>, message: &Me
         arguments: Arguments::json(call.arguments.map(RawValue::get)),
         address: Some(caller.address),
     };
-    let taken = match app.gate.charge(&request) {
+    let taken = match take(app, &request).await {
         Ok(taken) => taken,
         Err(error) => return message.error(INVALID_PARAMS, &format!("Invalid params: {error}")),
     };
@@ -102,6 +104,48 @@ pub(crate) async fn charge_and_call(app: &App, caller: &Caller<'_>, message: &Me
         app.settle(charged, ending(&answer)).await;
     }
     message.answer(answer)
+}
+
+/// Takes the price of a call, if all who have a say in it agree.
+async fn take(app: &App, request: &CallRequest<'_>) -> Result<Taken, TooDeep> {
+    let Some(hooks) = &app.hooks else { return app.gate.charge(request) };
+    if hooks.asks()
+        && let Some(key) = request.key
+        && let Judgement::Passes(price) = app.gate.judge(request)?
+        && let Err(reason) = hooks.allows(key, price).await
+    {
+        let decision = app.gate.refuse_for_team(request, reason.as_deref());
+        app.heard(None).await;
+        return Ok(Taken { decision, charge: None });
+    }
+    let taken = app.gate.charge(request)?;
+    let paid = matches!(taken.decision.verdict, Verdict::Allowed);
+    app.heard(request.key.filter(|_| paid).map(|key| (key, taken.decision.charged))).await;
+    Ok(taken)
+}
+
+/// As [`take`], for a batch.
+async fn take_batch(
+    app: &App,
+    caller: &Caller<'_>,
+    calls: &[BatchCall<'_>],
+) -> Result<BatchCharge, TooDeep> {
+    let (key, address) = (caller.key, Some(caller.address));
+    let Some(hooks) = &app.hooks else { return app.gate.charge_batch(key, calls, address) };
+    if hooks.asks()
+        && let Some(key) = key
+        && let Some(total) = app.gate.judge_batch(Some(key), calls, address)?
+        && let Err(reason) = hooks.allows(key, Credits::new(total).unwrap_or(Credits::MAX)).await
+        && !app.gate.config().shadow_mode
+    {
+        let decision = app.gate.refuse_batch_for_team(Some(key), reason.as_deref());
+        app.heard(None).await;
+        return Ok(BatchCharge { decision, charges: Vec::new() });
+    }
+    let taken = app.gate.charge_batch(key, calls, address)?;
+    let paid = matches!(taken.decision.verdict, BatchVerdict::Allowed);
+    app.heard(key.filter(|_| paid).map(|key| (key, taken.decision.total))).await;
+    Ok(taken)
 }
 
 /// Passes a request on as it is and waits for the answer. While it is under way its session may cancel it.
@@ -171,7 +215,7 @@ pub(crate) async fn charge_and_call_batch(app: &App, caller: &Caller<'_>, messag
     let judged: Vec<BatchCall<'_>> =
         calls.iter().map(|call| (&*call.name, Arguments::json(call.arguments.map(RawValue::get)))).collect();
     let too_deep = |error| message.error(INVALID_PARAMS, &format!("Invalid params: {error}"));
-    let taken = match app.gate.charge_batch(caller.key, &judged, Some(caller.address)) {
+    let taken = match take_batch(app, caller, &judged).await {
         Ok(taken) => taken,
         Err(error) => return too_deep(error),
     };

@@ -42,8 +42,8 @@ pub struct ServerConfig {
     pub free_methods: HashSet<String>,
     /// The wrapped server.
     pub backend: StdioConfig,
-    /// The books, on disk or in memory. Charges that an earlier run left open are settled before the first call; the
-    /// books are closed when the server is stopped.
+    /// The books, on disk or in memory. Charges that an earlier run left open are settled before the first call.
+    /// They are saved when the server is stopped, and are their owner's to close.
     pub books: Arc<StateFile>,
     /// Tells how long the server runs and sessions are idle.
     pub clock: Arc<dyn Clock>,

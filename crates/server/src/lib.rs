@@ -10,8 +10,10 @@ mod auth;
 mod backend;
 mod call;
 mod config;
+mod hooks;
 mod http;
 mod members;
+mod parts;
 mod public;
 mod server;
 mod session;
@@ -19,4 +21,7 @@ mod task;
 mod tool_list;
 
 pub use config::{HttpLimits, ServerConfig, VERSION};
+pub use hooks::{CallHooks, Running};
+pub use parts::ServerParts;
 pub use server::{Server, StartError};
+pub use session::{SessionId, SessionView, Sessions};

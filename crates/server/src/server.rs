@@ -15,6 +15,7 @@ use crate::app::App;
 use crate::backend::backend::Backend;
 use crate::config::ServerConfig;
 use crate::http::accept;
+use crate::parts::ServerParts;
 use crate::task::sweep;
 use crate::tool_list;
 
@@ -74,12 +75,21 @@ impl Server {
     /// # Panics
     /// Outside a tokio runtime with I/O and time.
     pub async fn bind(config: ServerConfig) -> Result<Self, StartError> {
+        let parts = ServerParts::new(&config);
+        Self::bind_with(config, parts).await
+    }
+
+    /// As [`Self::bind`], over parts that others use too. The gate of the configuration is not looked at.
+    ///
+    /// # Errors
+    /// As [`Self::bind`].
+    pub async fn bind_with(config: ServerConfig, parts: ServerParts) -> Result<Self, StartError> {
         let (host, port) = (config.host, config.port);
         let failed = |source| StartError::Listen { host, port, source };
         let listener = accept::listen(host, port).map_err(failed)?;
         let local_addr = listener.local_addr().map_err(failed)?;
         let backend = Backend::start(config.backend.clone()).await?;
-        let app = Arc::new(App::new(config, backend));
+        let app = Arc::new(App::new(config, parts, backend));
         tokio::spawn(tool_list::discover(app.clone()));
         tokio::spawn(sweep::rate_windows(Arc::downgrade(&app)));
         let listener = Mutex::new(Some(listener));
@@ -103,8 +113,13 @@ impl Server {
         accept::serve(self.app.clone(), listener, self.drain.subscribe(), finished).await;
     }
 
+    /// Calls that are under way.
+    pub fn in_flight(&self) -> usize {
+        self.app.in_flight.count()
+    }
+
     /// Takes no new calls, waits until those under way are answered, at most for `limit`, stops the wrapped
-    /// server and closes the books. Called again, it returns at once.
+    /// server and saves the books. Called again, it returns at once.
     ///
     /// Meanwhile connections that are open get 503 for calls, and new ones are refused.
     pub async fn graceful_stop(&self, limit: Duration) {
@@ -123,7 +138,7 @@ impl Server {
         self.finish.send_replace(true);
         let books = self.app.books.clone();
         // What fails is told by the books themselves. The wait is for the disk, and so not for this thread.
-        let _ = tokio::task::spawn_blocking(move || books.close()).await;
+        let _ = tokio::task::spawn_blocking(move || books.save()).await;
         tracing::info!("drained");
     }
 }

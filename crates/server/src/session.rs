@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use parking_lot::Mutex;
-use paygate_core::clock::Clock;
+use paygate_core::clock::{Clock, Timestamp};
 use paygate_core::entropy::Entropy;
 
 /// Sessions that are kept; beyond them the one that was used longest ago goes.
@@ -19,11 +19,11 @@ const PREFIX: &str = "mcp_sess_";
 
 /// A session's id: 128 random bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct SessionId(u128);
+pub struct SessionId(u128);
 
 impl SessionId {
     /// Reads an id; only as it was written is it one.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let digits = text.strip_prefix(PREFIX)?;
         let lower_hex = digits.len() == 32 && digits.bytes().all(|d| matches!(d, b'0'..=b'9' | b'a'..=b'f'));
         lower_hex.then(|| u128::from_str_radix(digits, 16).ok().map(Self))?
@@ -42,7 +42,7 @@ impl fmt::Display for SessionId {
 }
 
 /// All sessions. Callable from any thread.
-pub(crate) struct Sessions {
+pub struct Sessions {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     table: Mutex<Table>,
@@ -57,7 +57,19 @@ struct Table {
     use_next: u64,
 }
 
+/// What is told of a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionView {
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last used.
+    pub used_at: Timestamp,
+    /// The key its first message came with.
+    pub key: Option<Box<str>>,
+}
+
 struct Session {
+    view: SessionView,
     used_at: Duration,
     last_use: u64,
     /// Requests under way: the client's id as it was written, and ours.
@@ -69,38 +81,57 @@ impl Sessions {
         Self { clock, entropy, table: Mutex::default() }
     }
 
-    /// Makes a session.
-    pub(crate) fn create(&self) -> SessionId {
+    /// Makes a session for the holder of a key, if there is one.
+    pub fn create(&self, key: Option<&str>) -> SessionId {
         let mut bytes = [0; 16];
         self.entropy.fill(&mut bytes);
         let id = SessionId(u128::from_be_bytes(bytes));
         let used_at = self.clock.monotonic();
+        let now = self.clock.wall();
+        let view = SessionView { created_at: now, used_at: now, key: key.map(Into::into) };
         let mut table = self.table.lock();
-        table.sessions.insert(id, Session { used_at, last_use: 0, under_way: Vec::new() });
+        table.sessions.insert(id, Session { view, used_at, last_use: 0, under_way: Vec::new() });
         table.note_use(id, used_at);
         table.evict_surplus();
         id
     }
 
+    /// How many sessions there are, with those that have been idle too long and were not met since.
+    pub fn count(&self) -> usize {
+        self.table.lock().sessions.len()
+    }
+
     /// Uses a session that lives; false when there is none.
     pub(crate) fn touch(&self, id: SessionId) -> bool {
-        let now = self.clock.monotonic();
+        self.using(id, |_| ()).is_some()
+    }
+
+    /// Uses a session that lives, and tells of it.
+    pub fn view(&self, id: SessionId) -> Option<SessionView> {
+        self.using(id, SessionView::clone)
+    }
+
+    fn using<T>(&self, id: SessionId, tell: impl FnOnce(&SessionView) -> T) -> Option<T> {
+        let (wall, now) = (self.clock.wall(), self.clock.monotonic());
         let mut table = self.table.lock();
-        match table.sessions.get(&id) {
-            Some(session) if now.saturating_sub(session.used_at) < IDLE_TIME_MAX => {
-                table.note_use(id, now);
-                true
-            }
-            Some(_) => {
-                table.sessions.remove(&id);
-                false
-            }
-            None => false,
+        let session = table.sessions.get_mut(&id)?;
+        if now.saturating_sub(session.used_at) >= IDLE_TIME_MAX {
+            table.sessions.remove(&id);
+            return None;
         }
+        session.view.used_at = wall;
+        let told = tell(&session.view);
+        table.note_use(id, now);
+        Some(told)
+    }
+
+    /// Ends all sessions.
+    pub fn end_all(&self) {
+        *self.table.lock() = Table::default();
     }
 
     /// Ends a session; false when there is none.
-    pub(crate) fn end(&self, id: SessionId) -> bool {
+    pub fn end(&self, id: SessionId) -> bool {
         self.touch(id) && self.table.lock().sessions.remove(&id).is_some()
     }
 
@@ -166,7 +197,7 @@ mod tests {
     #[test]
     fn an_id_is_read_only_as_it_was_written() {
         let (sessions, _) = sessions();
-        let id = sessions.create();
+        let id = sessions.create(None);
         let text = id.to_string();
         assert_eq!(text.len(), PREFIX.len() + 32);
         assert_eq!(SessionId::parse(&text), Some(id));
@@ -179,7 +210,7 @@ mod tests {
     #[test]
     fn a_session_lives_half_an_hour_from_its_last_use() {
         let (sessions, clock) = sessions();
-        let id = sessions.create();
+        let id = sessions.create(None);
         clock.advance(Duration::from_secs(1799));
         assert!(sessions.touch(id));
         clock.advance(Duration::from_secs(1799));
@@ -192,9 +223,9 @@ mod tests {
     #[test]
     fn the_session_used_longest_ago_goes_first() {
         let (sessions, _) = sessions();
-        let (kept, gone) = (sessions.create(), sessions.create());
+        let (kept, gone) = (sessions.create(None), sessions.create(None));
         for _ in 0..3 * SESSIONS_MAX {
-            sessions.create();
+            sessions.create(None);
             assert!(sessions.touch(kept));
         }
         assert!(!sessions.touch(gone));
@@ -206,7 +237,7 @@ mod tests {
     #[test]
     fn requests_under_way_are_known_by_the_id_of_their_own_session() {
         let (sessions, _) = sessions();
-        let (one, other) = (sessions.create(), sessions.create());
+        let (one, other) = (sessions.create(None), sessions.create(None));
         sessions.begin_request(one, "7", 41);
         sessions.begin_request(other, "7", 42);
         assert_eq!(sessions.request_under_way(one, "7"), Some(41));

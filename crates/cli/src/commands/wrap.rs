@@ -69,7 +69,7 @@ async fn serve(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
     import_keys(&books, &settings.imports, settings.reimport)?;
     let made_admin_key = settings.admin_key.is_none().then(|| random_name(&SystemEntropy, "admin_", 16));
     let admin_key = settings.admin_key.clone().or(made_admin_key.clone()).expect("one of the two is there");
-    let server = Arc::new(Server::bind(server_config(&settings, admin_key, books)).await?);
+    let server = Arc::new(Server::bind(server_config(&settings, admin_key, books.clone())).await?);
     let serving = tokio::spawn({
         let server = server.clone();
         async move { server.serve().await }
@@ -82,6 +82,8 @@ async fn serve(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
     terminal::out("\nGraceful shutdown initiated…\n");
     server.graceful_stop(DRAIN_LIMIT).await;
     serving.await?;
+    // What fails is told by the books themselves.
+    let _ = books.close();
     Ok(())
 }
 

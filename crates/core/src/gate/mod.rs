@@ -7,6 +7,7 @@ mod decision;
 mod gate;
 mod price;
 
+pub use argument_size::TooDeep;
 pub use batch::{BatchCall, BatchDecision, BatchLine, BatchVerdict};
 pub use decision::{Decision, DenyReason, Verdict};
 pub use gate::{BatchCharge, CallRequest, Charged, Gate, GateParts, Judgement, Taken};

@@ -282,7 +282,7 @@ fn session_of(app: &App, headers: &HeaderMap, method: &str) -> Result<Session, U
     } else if tells_revision && method != "initialize" {
         return Ok(Session::None);
     }
-    Ok(Session::Made(app.sessions.create()))
+    Ok(Session::Made(app.sessions.create(api_key(headers).as_deref())))
 }
 
 fn accepts_events(headers: &HeaderMap) -> bool {
