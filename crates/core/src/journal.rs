@@ -1,7 +1,10 @@
 //! Where changes become durable before they are acknowledged: the trait, and the journal that keeps nothing.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
 
 use crate::clock::Timestamp;
 use crate::credits::Credits;
@@ -91,11 +94,13 @@ pub enum EntryKind {
     RotateOut = 10,
     /// The account took over the balance of the key it replaces.
     RotateIn = 11,
+    /// Credits were granted for a payment that is on record.
+    Payment = 12,
 }
 
 impl EntryKind {
     /// Every kind, in the order of its number.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Open,
         Self::Import,
         Self::Grant,
@@ -107,6 +112,7 @@ impl EntryKind {
         Self::Describe,
         Self::RotateOut,
         Self::RotateIn,
+        Self::Payment,
     ];
 }
 
@@ -117,6 +123,30 @@ pub struct TeamChange {
     pub id: Box<str>,
     /// The team as JSON, afterwards.
     pub json: Box<str>,
+}
+
+/// A payment for credits, as the books keep it: whoever tells of it, and however often, it is granted once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payment {
+    /// When it was first told of.
+    pub at: Timestamp,
+    /// The ids it is known by, each with its kind in front. A payment that has one of them is the same payment.
+    pub ids: Vec<Box<str>>,
+    /// What told of it.
+    pub event: Box<str>,
+    /// The key that was paid for, as it was told.
+    pub key: Box<str>,
+    /// What was paid for.
+    pub credits: Credits,
+}
+
+/// What has become of a payment that is on record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PaymentStanding {
+    /// There was no key to grant it to.
+    Parked,
+    /// It was granted.
+    Granted,
 }
 
 /// The sequence numbers given to the entries of one append.
@@ -151,6 +181,23 @@ pub trait Journal: Send + Sync + 'static {
     /// account's lock: the numbers of one account's entries rise in the order of its changes.
     fn append(&self, entries: Vec<Entry>, teams: Vec<TeamChange>) -> Ticket;
 
+    /// As [`Self::append`], with a payment that goes on record in the same commit: granted by the entry, or parked when
+    /// there is none.
+    fn append_payment(&self, grant: Option<Entry>, payment: Payment) -> Ticket;
+
+    /// What became of the payment that has one of some ids, once that is as durable as the journal promises. `None` when
+    /// none is on record. Granted wins, should the ids belong to several.
+    ///
+    /// # Errors
+    /// The record cannot be read, or payments wait to be written and cannot be.
+    fn find_payment(&self, ids: &[Box<str>]) -> Result<Option<PaymentStanding>, JournalError>;
+
+    /// Payments that are parked, in the order in which they came.
+    ///
+    /// # Errors
+    /// The record cannot be read.
+    fn parked_payments(&self) -> Result<Vec<Payment>, JournalError>;
+
     /// Returns once the entries are as durable as the journal promises.
     ///
     /// # Errors
@@ -161,11 +208,41 @@ pub trait Journal: Send + Sync + 'static {
     fn when_durable(&self, ticket: Ticket, done: OnDurable);
 }
 
-/// A journal that numbers entries and keeps none.
+/// A journal that numbers entries and keeps none. Payments it remembers for the life of the process: a few hundred
+/// bytes each, and whoever tells of them is trusted.
 #[derive(Debug, Default)]
 pub struct MemoryJournal {
     sequence: AtomicU64,
     accounts: AtomicU64,
+    payments: Mutex<PaymentRecord>,
+}
+
+/// Payments on record in memory.
+#[derive(Debug, Default)]
+struct PaymentRecord {
+    standings: HashMap<Box<str>, PaymentStanding>,
+    parked: Vec<Payment>,
+}
+
+impl PaymentRecord {
+    fn find(&self, ids: &[Box<str>]) -> Option<PaymentStanding> {
+        ids.iter().filter_map(|id| self.standings.get(id)).max().copied()
+    }
+
+    fn enter(&mut self, payment: Payment, standing: PaymentStanding) {
+        let mut ids = payment.ids.clone();
+        self.parked.retain_mut(|parked| {
+            if !parked.ids.iter().any(|id| payment.ids.contains(id)) {
+                return true;
+            }
+            ids.append(&mut parked.ids);
+            false
+        });
+        self.standings.extend(ids.into_iter().map(|id| (id, standing)));
+        if standing == PaymentStanding::Parked {
+            self.parked.push(payment);
+        }
+    }
 }
 
 impl Journal for MemoryJournal {
@@ -181,6 +258,20 @@ impl Journal for MemoryJournal {
         let count = entries.len() as u64;
         let before = self.sequence.fetch_add(count, Ordering::Relaxed);
         Ticket { first: before + 1, last: before + count }
+    }
+
+    fn append_payment(&self, grant: Option<Entry>, payment: Payment) -> Ticket {
+        let standing = if grant.is_some() { PaymentStanding::Granted } else { PaymentStanding::Parked };
+        self.payments.lock().enter(payment, standing);
+        self.append(grant.into_iter().collect(), Vec::new())
+    }
+
+    fn find_payment(&self, ids: &[Box<str>]) -> Result<Option<PaymentStanding>, JournalError> {
+        Ok(self.payments.lock().find(ids))
+    }
+
+    fn parked_payments(&self) -> Result<Vec<Payment>, JournalError> {
+        Ok(self.payments.lock().parked.clone())
     }
 
     fn wait(&self, _ticket: Ticket) -> Result<(), JournalError> {

@@ -9,6 +9,7 @@ mod holders;
 mod image;
 mod image_keeper;
 mod losses;
+mod payments;
 mod read;
 mod recovery;
 mod registry;
@@ -24,3 +25,12 @@ pub use state_file::{
 };
 pub use verify::{Report, verify, verify_file};
 pub use writer::{SqliteJournal, StoreHealth};
+
+/// Puts a file in its place whole: written beside it and renamed. A new file is readable by its owner only; one that is
+/// there keeps its mode. Folders are made.
+///
+/// # Errors
+/// The file could not be written; the one that was there is as it was.
+pub fn replace_file(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
+    image::write(path, bytes, false)
+}

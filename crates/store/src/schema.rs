@@ -10,7 +10,8 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"payg");
 
 /// Versions of the tables: the n-th text takes a database from version n to n + 1. Only ever appended to.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
 
     -- The accounts: the fold of `entries`, kept so that a start does not read them all.
@@ -55,7 +56,23 @@ const MIGRATIONS: &[&str] = &["
         id TEXT NOT NULL UNIQUE,
         record TEXT NOT NULL
     ) STRICT;
-"];
+",
+    "
+    -- Payments for credits: granted by an entry, or parked while there is no key for them.
+    CREATE TABLE payments (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        at INTEGER NOT NULL,
+        event TEXT NOT NULL,
+        key TEXT NOT NULL,
+        credits INTEGER NOT NULL,
+        entry INTEGER
+    ) STRICT;
+    CREATE INDEX parked_payments ON payments (number) WHERE entry IS NULL;
+
+    -- What payments are known by. An id names one payment, for ever.
+    CREATE TABLE payment_ids (id TEXT PRIMARY KEY, payment INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+",
+];
 
 /// The version of the tables that this program writes.
 pub const KNOWN_VERSION: usize = MIGRATIONS.len();

@@ -28,7 +28,8 @@ impl Report {
 /// Recomputes every account from its entries and says where the books disagree.
 ///
 /// Checked: balance, granted and deductions of each account are the sums over its entries; every ending names a charge,
-/// and each charge ends at most once and is open exactly until then; the sequence has no gaps but those on record, which
+/// and each charge ends at most once and is open exactly until then; each grant for a payment has a payment of its own on
+/// record, with the same credits; the sequence has no gaps but those on record, which
 /// are the numbers of charges that could not be written and those kept free for another process. Entries of an account
 /// whose key was opened anew have no account to compare with and count only for the sequence.
 ///
@@ -43,7 +44,14 @@ pub fn verify(connection: &Connection) -> rusqlite::Result<Report> {
     let open = snapshot.query_row("SELECT count(*) FROM entries WHERE open = 1", [], |row| row.get(0))?;
     let mut report =
         Report { accounts: count("keys")?, entries: count("entries")?, open, faults: Vec::new() };
-    for check in [accounts_agree, endings_name_charges, charges_end_once, sequence_is_whole] {
+    let checks = [
+        accounts_agree,
+        endings_name_charges,
+        charges_end_once,
+        payments_are_granted_once,
+        sequence_is_whole,
+    ];
+    for check in checks {
         check(&snapshot, &mut report.faults)?;
     }
     Ok(report)
@@ -57,6 +65,9 @@ pub fn verify_file(path: &Path) -> rusqlite::Result<Report> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     verify(&Connection::open_with_flags(path, flags)?)
 }
+
+/// The version of the tables from which on payments are on record.
+const PAYMENTS_SINCE: i64 = 2;
 
 type Faults = Vec<String>;
 
@@ -117,6 +128,35 @@ fn charges_end_once(connection: &Connection, faults: &mut Faults) -> rusqlite::R
         if open {
             faults.push(format!("charge {charge} has ended and is still open"));
         }
+    }
+    Ok(())
+}
+
+fn payments_are_granted_once(connection: &Connection, faults: &mut Faults) -> rusqlite::Result<()> {
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version < PAYMENTS_SINCE {
+        return Ok(());
+    }
+    let mut rows = connection.prepare(
+        "SELECT seq, payments FROM (
+            SELECT entries.seq, count(payments.number) AS payments FROM entries
+            LEFT JOIN payments ON payments.entry = entries.seq AND payments.credits = entries.amount
+            WHERE entries.kind = ?1 GROUP BY entries.seq
+        ) WHERE payments <> 1",
+    )?;
+    let mut rows = rows.query([EntryKind::Payment as u8])?;
+    while let Some(row) = rows.next()? {
+        let (entry, payments): (i64, i64) = (row.get(0)?, row.get(1)?);
+        faults.push(format!("entry {entry} grants {payments} payments"));
+    }
+    let mut rows = connection.prepare(
+        "SELECT payments.number FROM payments
+        LEFT JOIN entries ON entries.seq = payments.entry AND entries.kind = ?1
+        WHERE payments.entry IS NOT NULL AND entries.seq IS NULL",
+    )?;
+    let mut rows = rows.query([EntryKind::Payment as u8])?;
+    while let Some(row) = rows.next()? {
+        faults.push(format!("payment {} is granted by no entry", row.get::<_, i64>(0)?));
     }
     Ok(())
 }

@@ -16,13 +16,15 @@ use indexmap::IndexMap;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use paygate_core::clock::Clock;
 use paygate_core::journal::{
-    AccountId, Durability, Entry, EntryKind, Journal, JournalError, OnDurable, Sequence, TeamChange, Ticket,
+    AccountId, Durability, Entry, EntryKind, Journal, JournalError, OnDurable, Payment, PaymentStanding,
+    Sequence, TeamChange, Ticket,
 };
 use rusqlite::Connection;
 
 use self::batch::Batch;
 use crate::holders;
 use crate::losses::{Gap, Losses};
+use crate::payments;
 use crate::schema::{self, SchemaError};
 use crate::state_file::{Notice, Tell};
 
@@ -87,6 +89,8 @@ struct Queue {
     next: Sequence,
     entries: Vec<(Sequence, Entry)>,
     teams: IndexMap<Box<str>, Box<str>>,
+    /// Payments, with the entries that grant them.
+    payments: Vec<(Option<Sequence>, Payment)>,
     callbacks: Vec<(Ticket, OnDurable)>,
     /// Whether the thread has been told that there are entries.
     armed: bool,
@@ -106,8 +110,8 @@ struct Failure {
     message: Arc<str>,
     /// Everything up to this number was in a commit that failed.
     through: Sequence,
-    /// Whether the team changes that are queued were in one, too.
-    with_teams: bool,
+    /// Whether the team changes and payments that are queued were in one, too.
+    with_unnumbered: bool,
     /// So many entries, from the first in the queue on, are kept for the next commit.
     kept: usize,
     /// When a long queue is tried again, by the monotonic clock.
@@ -132,10 +136,10 @@ impl Queue {
     fn outcome(&self, ticket: Ticket, durable: Sequence) -> Option<Result<(), JournalError>> {
         let failed = |message: &Arc<str>| Some(Err(JournalError(message.clone())));
         if ticket.first > ticket.last {
-            // Team changes have no numbers; they are durable when none is queued.
+            // Team changes and parked payments have no numbers; they are durable when none is queued.
             return match &self.failure {
-                _ if self.teams.is_empty() => Some(Ok(())),
-                Some(failure) if failure.with_teams => failed(&failure.message),
+                _ if self.teams.is_empty() && self.payments.is_empty() => Some(Ok(())),
+                Some(failure) if failure.with_unnumbered => failed(&failure.message),
                 _ => None,
             };
         }
@@ -154,7 +158,7 @@ impl Queue {
     }
 
     fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.teams.is_empty()
+        self.entries.is_empty() && self.teams.is_empty() && self.payments.is_empty()
     }
 
     /// Takes everything that waits to be written.
@@ -166,7 +170,12 @@ impl Queue {
                 self.losses.mend(entry);
             }
         }
-        Batch { entries, teams: std::mem::take(&mut self.teams), through: self.next - 1 }
+        Batch {
+            entries,
+            teams: std::mem::take(&mut self.teams),
+            payments: std::mem::take(&mut self.payments),
+            through: self.next - 1,
+        }
     }
 
     /// Puts back what could not be written, before what came since.
@@ -175,6 +184,8 @@ impl Queue {
         self.entries = batch.entries;
         batch.teams.extend(self.teams.drain(..));
         self.teams = batch.teams;
+        batch.payments.append(&mut self.payments);
+        self.payments = batch.payments;
     }
 
     /// Drops queued charges, from a place in the queue on, whose owners can still undo them: those whose ending is not
@@ -236,7 +247,7 @@ impl Shared {
         queue.drop_charges(kept);
         self.any_losses.store(!queue.losses.is_empty(), Ordering::Release);
         let (through, kept) = (queue.next - 1, queue.entries.len());
-        queue.failure = Some(Failure { message, through, with_teams: true, kept, due });
+        queue.failure = Some(Failure { message, through, with_unnumbered: true, kept, due });
     }
 
     fn tell(&self, news: Option<News>) {
@@ -359,6 +370,7 @@ impl SqliteJournal {
             next: last + 1,
             entries: Vec::new(),
             teams: IndexMap::new(),
+            payments: Vec::new(),
             callbacks: Vec::new(),
             armed: false,
             losses: Losses::default(),
@@ -399,7 +411,7 @@ impl SqliteJournal {
         StoreHealth {
             last_error: queue.failure.as_ref().map(|failure| failure.message.to_string()),
             failed_commits: queue.failed_commits,
-            queued: queue.entries.len() + queue.teams.len(),
+            queued: queue.entries.len() + queue.teams.len() + queue.payments.len(),
         }
     }
 
@@ -476,6 +488,25 @@ impl SqliteJournal {
         }
     }
 
+    fn enqueue(&self, entries: Vec<Entry>, teams: Vec<TeamChange>, payment: Option<Payment>) -> Ticket {
+        let mut queue = self.shared.queue.lock();
+        let first = queue.next;
+        queue.next += entries.len() as u64;
+        let last = queue.next - 1;
+        if let Some(failure) = &mut queue.failure {
+            failure.with_unnumbered &= teams.is_empty() && payment.is_none();
+        }
+        let granted = (!entries.is_empty()).then_some(first);
+        queue.entries.extend((first..).zip(entries));
+        queue.teams.extend(teams.into_iter().map(|team| (team.id, team.json)));
+        queue.payments.extend(payment.map(|payment| (granted, payment)));
+        if !queue.armed && self.ensure_thread(&mut queue) {
+            queue.armed = true;
+            self.shared.wake.notify_one();
+        }
+        Ticket { first, last }
+    }
+
     fn stop(&self) {
         {
             let mut queue = self.shared.queue.lock();
@@ -502,6 +533,10 @@ impl SqliteJournal {
     }
 }
 
+fn unreadable(error: rusqlite::Error) -> JournalError {
+    JournalError(error.to_string().into())
+}
+
 impl Drop for SqliteJournal {
     fn drop(&mut self) {
         self.shared.queue.lock().users = 0;
@@ -521,20 +556,27 @@ impl Journal for SqliteJournal {
     }
 
     fn append(&self, entries: Vec<Entry>, teams: Vec<TeamChange>) -> Ticket {
-        let mut queue = self.shared.queue.lock();
-        let first = queue.next;
-        queue.next += entries.len() as u64;
-        queue.entries.extend((first..).zip(entries));
-        if let Some(failure) = &mut queue.failure {
-            failure.with_teams &= teams.is_empty();
-        }
-        queue.teams.extend(teams.into_iter().map(|team| (team.id, team.json)));
-        let last = queue.next - 1;
-        if !queue.armed && self.ensure_thread(&mut queue) {
-            queue.armed = true;
-            self.shared.wake.notify_one();
-        }
-        Ticket { first, last }
+        self.enqueue(entries, teams, None)
+    }
+
+    fn append_payment(&self, grant: Option<Entry>, payment: Payment) -> Ticket {
+        self.enqueue(grant.into_iter().collect(), Vec::new(), Some(payment))
+    }
+
+    fn find_payment(&self, ids: &[Box<str>]) -> Result<Option<PaymentStanding>, JournalError> {
+        // Asked of the database alone, after everything queued was committed: another process may have written it.
+        self.with_connection(|connection| {
+            let queue = self.shared.queue.lock();
+            if !queue.payments.is_empty() {
+                return Err(JournalError(queue.last_error()));
+            }
+            drop(queue);
+            payments::standing(connection, ids).map_err(unreadable)
+        })
+    }
+
+    fn parked_payments(&self) -> Result<Vec<Payment>, JournalError> {
+        self.with_connection(payments::parked).map_err(unreadable)
     }
 
     fn wait(&self, ticket: Ticket) -> Result<(), JournalError> {

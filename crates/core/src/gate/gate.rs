@@ -102,6 +102,11 @@ impl Charged {
         self.charge.as_ref().expect("taken only by settle and undo, which consume").ticket()
     }
 
+    /// What was taken.
+    pub fn credits(&self) -> Credits {
+        self.charge.as_ref().expect("taken only by settle and undo, which consume").credits()
+    }
+
     /// Ends the charge by the table of endings.
     pub fn settle(mut self, ending: Ending) -> Settled {
         let charge = self.charge.take().expect("taken only by settle and undo, which consume");
@@ -214,6 +219,26 @@ impl Gate {
         let mut locked = self.lock(&account, team.as_ref(), limited(terms));
         let judged = self.judge_call(&config, &mut locked, call, terms, price);
         Ok(if judged.is_ok() { Judgement::Passes(price) } else { Judgement::Fails })
+    }
+
+    /// Asks about a message that costs nothing, but is not for everyone, what is asked about every call: whether the
+    /// key may be used, and from that address; without one no allowlist is asked. In shadow mode everyone may.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn admit(&self, key: Option<&str>, address: Option<&str>) -> Result<(), DenyReason> {
+        if self.config.read().shadow_mode {
+            return Ok(());
+        }
+        let account = self.account(key).map_err(|(reason, _)| reason)?;
+        let record = account.lock();
+        checks::key_usable(&record, self.ledger.now())?;
+        match address {
+            Some(address) if !record.ip_allowlist.permits(address) => {
+                Err(DenyReason::IpNotAllowed(address.into()))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Refuses a call that passed all checks but the caller's own, a team's.

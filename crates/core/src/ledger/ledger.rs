@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use serde_json::Value;
 
 use super::account::{Account, Accounts, KeyOptions};
@@ -53,9 +53,15 @@ pub struct Ledger {
     pub(crate) journal: Arc<dyn Journal>,
     /// Whether entries are kept at all.
     pub(crate) durable: bool,
+    /// Held while a payment is looked up and entered, so that two tellers of one cannot fall between the two.
+    pub(super) payments: Mutex<()>,
     unsaved: Mutex<HashMap<usize, Numbers>>,
     any_unsaved: AtomicBool,
+    rotation_listeners: RwLock<Vec<RotationListener>>,
 }
+
+/// Hears that a key, the first, has been replaced by another.
+pub type RotationListener = Box<dyn Fn(&str, &str) + Send + Sync>;
 
 /// The numbers of an account that entries carry, or the difference of two such.
 #[derive(Debug, Clone, Copy, Default)]
@@ -111,8 +117,10 @@ impl Ledger {
             clock: parts.clock,
             entropy: parts.entropy,
             journal: parts.journal,
+            payments: Mutex::default(),
             unsaved: Mutex::default(),
             any_unsaved: AtomicBool::new(false),
+            rotation_listeners: RwLock::default(),
         }
     }
 
@@ -341,7 +349,7 @@ impl Ledger {
 
     /// Works on the account that has an account's credits now, after rotations, under its lock: no rotation can fall
     /// between finding it and the work.
-    fn on_current<T>(&self, known: &Arc<Account>, work: impl FnOnce(&Arc<Account>, &mut Record) -> T) -> T {
+    pub(super) fn on_current<T>(&self, known: &Arc<Account>, work: impl FnOnce(&Arc<Account>, &mut Record) -> T) -> T {
         let mut account = known.clone();
         loop {
             let mut record = account.lock();
@@ -401,8 +409,16 @@ impl Ledger {
             ]
         });
         drop(new_record);
-        let place = self.accounts.insert(new_key, new);
+        let place = self.accounts.insert(new_key.clone(), new);
+        drop(old_record);
+        self.rotation_listeners.read().iter().for_each(|heard| heard(key, &new_key));
         Some(Written { value: place, ticket })
+    }
+
+    /// Has somebody hear of every key that is replaced from now on: after the fact, on the thread that replaced it, with
+    /// no account locked.
+    pub fn when_rotated(&self, listener: RotationListener) {
+        self.rotation_listeners.write().push(listener);
     }
 
     // ── Live records ─────────────────────────────────────────────────────────
@@ -457,7 +473,13 @@ impl Ledger {
         if self.durable { self.journal.append(entries(), team.into_iter().collect()) } else { NO_TICKET }
     }
 
-    fn entry(&self, kind: EntryKind, account: &Account, record: &Record, at: Timestamp) -> Entry {
+    pub(super) fn entry(
+        &self,
+        kind: EntryKind,
+        account: &Account,
+        record: &Record,
+        at: Timestamp,
+    ) -> Entry {
         debug_assert_eq!(
             record.granted,
             record.credits.get() + record.spent.get(),

@@ -5,10 +5,12 @@ mod charge;
 mod image;
 mod keys;
 mod ledger;
+mod payment;
 mod recovery;
 
 pub use account::{Account, Accounts, KeyOptions, NamespaceTotals};
 pub use charge::{Charge, Ending, Outcome, RefundPolicy, Settled};
-pub use ledger::{Ledger, LedgerParts, Written};
+pub use ledger::{Ledger, LedgerParts, RotationListener, Written};
 pub(crate) use ledger::{Line, NO_TICKET};
+pub use payment::{Paid, PaymentError};
 pub use recovery::{OpenCharge, StoredAccount, Totals};

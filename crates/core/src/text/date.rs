@@ -4,6 +4,7 @@
 //! what time it is.
 
 mod parse;
+mod usual;
 
 use std::cell::Cell;
 use std::fmt;
@@ -13,6 +14,7 @@ use jiff::tz::TimeZone;
 use serde_json::Value;
 
 pub use parse::parse_date;
+pub use usual::parse_usual;
 
 use super::number::{json_to_number, json_to_text, to_whole};
 

@@ -4,8 +4,10 @@
 //! - [`trim`]: white space and lengths as JavaScript counts them
 //! - [`clean`]: what becomes of names, lists, tags and namespaces before they are kept
 //! - [`date`]: timestamps as they are shown, days and months, and date texts as `Date.parse` reads them
+//! - [`round`]: rounding as `Math.round` does it
 
 pub mod clean;
 pub mod date;
 pub mod number;
+pub mod round;
 pub mod trim;

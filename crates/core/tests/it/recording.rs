@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use paygate_core::journal::{
-    AccountId, Durability, Entry, EntryKind, Journal, JournalError, OnDurable, Sequence, TeamChange, Ticket,
+    AccountId, Durability, Entry, EntryKind, Journal, JournalError, MemoryJournal, OnDurable, Payment,
+    PaymentStanding, Sequence, TeamChange, Ticket,
 };
 
 /// Keeps entries as a durable journal would.
@@ -14,6 +15,7 @@ use paygate_core::journal::{
 pub(crate) struct RecordingJournal {
     accounts: AtomicU64,
     entries: Mutex<Vec<Entry>>,
+    payments: MemoryJournal,
     failing: AtomicBool,
 }
 
@@ -76,6 +78,19 @@ impl Journal for RecordingJournal {
         let count = entries.len() as u64;
         kept.extend(entries);
         Ticket { first, last: first + count - 1 }
+    }
+
+    fn append_payment(&self, grant: Option<Entry>, payment: Payment) -> Ticket {
+        let _ = self.payments.append_payment(grant.clone(), payment);
+        self.append(grant.into_iter().collect(), Vec::new())
+    }
+
+    fn find_payment(&self, ids: &[Box<str>]) -> Result<Option<PaymentStanding>, JournalError> {
+        self.payments.find_payment(ids)
+    }
+
+    fn parked_payments(&self) -> Result<Vec<Payment>, JournalError> {
+        self.payments.parked_payments()
     }
 
     fn wait(&self, _ticket: Ticket) -> Result<(), JournalError> {

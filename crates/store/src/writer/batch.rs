@@ -1,15 +1,18 @@
-//! One transaction: entries, the accounts they change, teams, gaps.
+//! One transaction: entries, the accounts they change, teams, payments, gaps.
 
 use indexmap::IndexMap;
-use paygate_core::journal::{AccountId, Entry, EntryKind, Sequence};
+use paygate_core::journal::{AccountId, Entry, EntryKind, Payment, Sequence};
 use rusqlite::{Connection, params};
 
 use crate::losses::Gap;
+use crate::payments;
 
 /// What one transaction writes.
 pub(super) struct Batch {
     pub(super) entries: Vec<(Sequence, Entry)>,
     pub(super) teams: IndexMap<Box<str>, Box<str>>,
+    /// Payments, with the entries that grant them.
+    pub(super) payments: Vec<(Option<Sequence>, Payment)>,
     /// The last number given when the batch was taken.
     pub(super) through: Sequence,
 }
@@ -95,6 +98,9 @@ impl Writer {
         self.write_accounts(&batch.entries)?;
         for (id, json) in &batch.teams {
             self.connection.prepare_cached(WRITE_TEAM)?.execute((id, json))?;
+        }
+        for (entry, payment) in &batch.payments {
+            payments::write(&self.connection, *entry, payment)?;
         }
         for gap in gaps {
             write_gap(&self.connection, *gap)?;

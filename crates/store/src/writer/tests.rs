@@ -306,7 +306,7 @@ fn a_charge_writes_two_rows_whatever_the_number_of_keys() {
 fn no_statement_of_a_commit_reads_a_whole_table() {
     let fixture = Fixture::new();
     fixture.journal.with_connection(|connection| {
-        for sql in batch::STATEMENTS {
+        for sql in batch::STATEMENTS.iter().chain(&crate::payments::STATEMENTS) {
             let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
             let blanks = vec![rusqlite::types::Null; plan.parameter_count()];
             let steps =

@@ -5,6 +5,7 @@
 //! - `unusable`: paths that cannot be used
 //! - `sharing`: several state files, and several processes, on one path
 //! - `crash`: processes that are killed, and disks that are full
+//! - `payments`: what was paid for is granted once, whatever happens to the process
 //! - `random`: operations by chance, reopened
 //! - `books`: what the others open
 
@@ -13,6 +14,7 @@
 mod books;
 mod crash;
 mod image;
+mod payments;
 mod random;
 mod sharing;
 mod truth;
