@@ -31,7 +31,7 @@ const fn to_come(flag: Flag) -> Flag {
 /// Every flag, in the order of the help.
 pub(crate) const FLAGS: [Flag; 25] = [
     flag("server", "<cmd>", "Command line of the MCP server to wrap, quoted as for a shell"),
-    to_come(flag("remote-url", "<url>", "Address of a remote MCP server to wrap instead")),
+    flag("remote-url", "<url>", "Address of a remote MCP server to wrap instead"),
     flag("config", "<path>", "Configuration file (JSON); flags and PAYGATE_* variables win over it"),
     flag("port", "<n>", "Port to listen on; 0 picks a free one (default: 3402)"),
     flag("host", "<address>", "Address to listen on (default: all)"),

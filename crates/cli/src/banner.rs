@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 
 use paygate_core::text::number::js_number;
 
-use crate::settings::Settings;
+use paygate_server::ServerEntry;
+
+use crate::settings::{Settings, WrappedSettings};
 
 /// Columns between the sides of the box.
 const WIDTH: usize = 50;
@@ -13,14 +15,16 @@ const WIDTH: usize = 50;
 const PATH_SHOWN: usize = 33;
 /// Longest command line that is shown whole.
 const COMMAND_SHOWN: usize = 27;
+/// Longest address that is shown whole.
+const URL_SHOWN: usize = 28;
+/// Longest list of servers that is shown whole.
+const SERVERS_SHOWN: usize = 35;
 /// So much of an admin key is shown in the box.
 const ADMIN_KEY_SHOWN: usize = 20;
 
 /// The box and, when the admin key was made at this start, the key.
 pub(crate) fn banner(settings: &Settings, address: SocketAddr, made_admin_key: Option<&str>) -> String {
     let gate = &settings.gate;
-    let (command, args) = &settings.command;
-    let command_line = [std::slice::from_ref(command), args].concat().join(" ");
     let state = settings.state.as_ref().map(|state| first(&state.path.to_string_lossy(), PATH_SHOWN));
     let limit = match gate.global_rate_limit {
         limit if limit > 0.0 => format!("{} calls/min per key", js_number(limit)),
@@ -32,7 +36,7 @@ pub(crate) fn banner(settings: &Settings, address: SocketAddr, made_admin_key: O
             "Admin Key",
             made_admin_key.map_or("as given".to_owned(), |key| format!("{}...", first(key, ADMIN_KEY_SHOWN))),
         ),
-        ("Backend", format!("stdio → {}", first(&command_line, COMMAND_SHOWN))),
+        ("Backend", backend(&settings.wrapped)),
         ("Pricing", format!("{} credit(s) per tool call", gate.prices.default)),
         ("Rate Limit", limit),
         ("Shadow", gate.shadow_mode.to_string()),
@@ -63,10 +67,45 @@ pub(crate) fn banner(settings: &Settings, address: SocketAddr, made_admin_key: O
         row(&mut text, route);
     }
     let _ = writeln!(text, "  ╚{rule}╝\n");
+    if let WrappedSettings::Many(servers) = &settings.wrapped {
+        text.push_str(&servers_listed(servers));
+    }
     if let Some(key) = made_admin_key {
         let _ = writeln!(text, "  Admin key (save this): {key}\n");
     }
     text
+}
+
+fn backend(wrapped: &WrappedSettings) -> String {
+    match wrapped {
+        WrappedSettings::Command(command, args) => {
+            format!("stdio → {}", first(&command_line(command, args), COMMAND_SHOWN))
+        }
+        WrappedSettings::Remote(url) => format!("HTTP → {}", first(url, URL_SHOWN)),
+        WrappedSettings::Many(servers) => {
+            let prefixes: Vec<_> = servers.iter().filter_map(|server| server.prefix.as_deref()).collect();
+            first(&format!("multi ({}) → {}", servers.len(), prefixes.join(", ")), SERVERS_SHOWN)
+        }
+    }
+}
+
+/// Every server on a line of its own, between two empty ones.
+fn servers_listed(servers: &[ServerEntry]) -> String {
+    let mut text = "  Multi-server backends:\n".to_owned();
+    for ServerEntry { prefix, command, args, url } in servers {
+        let prefix = prefix.as_deref().unwrap_or_default();
+        let target = match (command, url) {
+            (Some(command), _) => format!("stdio → {}", command_line(command, args)),
+            (None, url) => format!("HTTP → {}", url.as_deref().unwrap_or_default()),
+        };
+        let _ = writeln!(text, "    {prefix}: {target}");
+    }
+    text.push('\n');
+    text
+}
+
+fn command_line(command: &String, args: &[String]) -> String {
+    [std::slice::from_ref(command), args].concat().join(" ")
 }
 
 fn row(text: &mut String, content: &str) {

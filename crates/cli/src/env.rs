@@ -28,6 +28,11 @@ pub(crate) fn home() -> Option<PathBuf> {
     variable("HOME").map(PathBuf::from)
 }
 
+/// A file of certificates that are trusted beside the usual ones, under the name that Node has for it.
+pub(crate) fn extra_certificates() -> Option<PathBuf> {
+    variable("NODE_EXTRA_CA_CERTS").filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
 /// Whether colours are wanted nowhere.
 pub(crate) fn no_color() -> bool {
     variable("NO_COLOR").is_some_and(|value| !value.is_empty())

@@ -5,22 +5,22 @@ use std::collections::HashSet;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
-use paygate_core::config::{BATCH_CALLS_MAX, GateConfig};
+use paygate_core::config::{BATCH_CALLS_MAX, Diagnostic, GateConfig, Level as Severity, RawConfig};
 use paygate_core::credits::Credits;
 use paygate_core::gate::{PriceList, ToolTerms};
 use paygate_core::journal::Durability;
 use paygate_core::key::record::truthy;
 use paygate_core::ledger::RefundPolicy;
 use paygate_core::limit::quota::Quota;
-use paygate_core::text::number::{json_to_number, leading_integer, to_number};
+use paygate_core::text::number::{json_to_number, json_to_text, leading_integer, to_number};
 use paygate_core::text::trim::trim;
 use paygate_mcp_wire::stdio::split_command_line;
-use paygate_server::HttpLimits;
+use paygate_server::{HttpLimits, ServerEntry};
 use serde_json::Value;
 use tracing::Level;
 
 use crate::args::Args;
-use crate::config::{Diagnostic, Given, Level as Severity, LoadError, RawConfig, validate};
+use crate::config::{LoadError, load, validate};
 use crate::env;
 
 /// The port that is listened on unless configured otherwise.
@@ -29,8 +29,7 @@ const PORT_DEFAULT: u16 = 3402;
 /// What `wrap` goes by. Every value is valid.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    /// Command and arguments of the wrapped server.
-    pub(crate) command: (String, Vec<String>),
+    pub(crate) wrapped: WrappedSettings,
     pub(crate) host: Option<IpAddr>,
     pub(crate) port: u16,
     /// `None` is the server's default.
@@ -51,6 +50,17 @@ pub(crate) struct Settings {
     pub(crate) log_level: Level,
     /// What to tell before the start.
     pub(crate) warnings: Vec<Diagnostic>,
+}
+
+/// Which servers are wrapped.
+#[derive(Debug, Clone)]
+pub(crate) enum WrappedSettings {
+    /// A command and its arguments.
+    Command(String, Vec<String>),
+    /// The address of a remote server.
+    Remote(String),
+    /// Several servers.
+    Many(Vec<ServerEntry>),
 }
 
 /// Where the books are kept.
@@ -77,7 +87,7 @@ impl Settings {
     /// Merges everything that was said.
     pub(crate) fn resolve(args: &Args) -> Result<Self, SettingsError> {
         let mut raw = match args.value("config") {
-            Some(path) => RawConfig::load(path).map_err(SettingsError::Load)?,
+            Some(path) => load(path).map_err(SettingsError::Load)?,
             None => RawConfig::default(),
         };
         let mut findings = merge_numbers(args, &mut raw);
@@ -90,13 +100,13 @@ impl Settings {
         }
         refuse_unavailable(args, &raw)?;
         let flag_error = SettingsError::Flag;
-        let command = command(args, &raw).map_err(flag_error)?;
+        let wrapped = wrapped(args, &raw).map_err(flag_error)?;
         let durability = durability(args).map_err(flag_error)?;
         let recover = args.switch("state-recover").unwrap_or(false);
         let state =
             raw.text("stateFile").map(|path| StateSettings { path: at_home(&path), durability, recover });
         Ok(Self {
-            command,
+            wrapped,
             host: raw.text("host").map(|host| resolve_host(&host)).transpose().map_err(flag_error)?,
             port: raw.number("port").map_or(PORT_DEFAULT, port),
             name: args.value("name").map(str::to_owned),
@@ -133,10 +143,10 @@ fn merge_numbers(args: &Args, raw: &mut RawConfig) -> Vec<Diagnostic> {
             findings
                 .push(Diagnostic::error(field, format!("Invalid {field}: {text}. Must be a whole number.")));
         }
-        raw.set(field, Given::Number(whole));
+        raw.set(field, whole.into());
     }
     if let Some(retries) = args.value("webhook-retries") {
-        raw.set("webhookMaxRetries", Given::Number(to_number(retries).floor()));
+        raw.set("webhookMaxRetries", to_number(retries).floor().into());
     }
     findings
 }
@@ -163,14 +173,14 @@ fn merge_texts(args: &Args, raw: &mut RawConfig) {
     }
     for (flag, field) in [("shadow", "shadowMode"), ("refund-on-failure", "refundOnFailure")] {
         if let Some(on) = args.switch(flag) {
-            raw.set(field, Given::Json(on.into()));
+            raw.set(field, on.into());
         }
     }
 }
 
 /// What can be asked for, but not yet done, must not be passed over.
 fn refuse_unavailable(args: &Args, raw: &RawConfig) -> Result<(), SettingsError> {
-    let field = ["remoteUrl", "servers", "webhookUrl", "redisUrl", "stripeWebhookSecret", "oauth"]
+    let field = ["webhookUrl", "redisUrl", "stripeWebhookSecret", "oauth"]
         .into_iter()
         .find(|field| raw.json(field).is_some_and(|value| truthy(&value)));
     let asked = args.unavailable().map(|flag| format!("--{flag}")).or(field.map(str::to_owned));
@@ -181,6 +191,30 @@ fn refuse_unavailable(args: &Args, raw: &RawConfig) -> Result<(), SettingsError>
 }
 
 // ── Single settings ──────────────────────────────────────────────────────────
+
+fn wrapped(args: &Args, raw: &RawConfig) -> Result<WrappedSettings, String> {
+    let servers = raw.json("servers").and_then(|servers| servers.as_array().cloned()).unwrap_or_default();
+    if !servers.is_empty() {
+        return Ok(WrappedSettings::Many(servers.iter().map(server_entry).collect()));
+    }
+    if let Some(url) = raw.text("remoteUrl") {
+        return Ok(WrappedSettings::Remote(url));
+    }
+    let (command, args) = command(args, raw)?;
+    Ok(WrappedSettings::Command(command, args))
+}
+
+/// One of several servers; what says nothing in JavaScript's sense is not there.
+fn server_entry(server: &Value) -> ServerEntry {
+    let text = |name: &str| server.get(name).filter(|value| truthy(value)).map(json_to_text);
+    let args = server.get("serverArgs").and_then(Value::as_array).cloned().unwrap_or_default();
+    ServerEntry {
+        prefix: text("prefix"),
+        command: text("serverCommand"),
+        args: args.iter().map(json_to_text).collect(),
+        url: text("remoteUrl"),
+    }
+}
 
 fn command(args: &Args, raw: &RawConfig) -> Result<(String, Vec<String>), String> {
     let home = env::home();

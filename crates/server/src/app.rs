@@ -5,23 +5,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use parking_lot::RwLock;
 use paygate_core::clock::Clock;
 use paygate_core::credits::Credits;
-use paygate_core::gate::{Charged, Gate};
-use paygate_core::journal::{Durability, JournalError, Ticket};
+use paygate_core::gate::Gate;
+use paygate_core::journal::{JournalError, Ticket};
 use paygate_core::key::address::CompiledAllowlist;
-use paygate_core::ledger::{Ending, Ledger, Settled};
+use paygate_core::ledger::Ledger;
 use paygate_store::{Change, StateFile};
-use tokio::sync::oneshot;
 
 use crate::auth::admin::AdminGuard;
-use crate::backend::backend::Backend;
+use crate::auth::oauth::OAuthProvider;
+use crate::backend::Backend;
+use crate::call_events::CallListener;
 use crate::config::{HttpLimits, ServerConfig};
+use crate::decided::Till;
 use crate::hooks::CallHooks;
 use crate::http::cors::OriginPolicy;
 use crate::http::in_flight::InFlightCounter;
 use crate::http::route::Routes;
+use crate::news::News;
 use crate::parts::ServerParts;
 use crate::session::Sessions;
 
@@ -31,9 +33,10 @@ pub(crate) struct App {
     pub(crate) gate: Arc<Gate>,
     pub(crate) books: Arc<StateFile>,
     pub(crate) free_methods: HashSet<String>,
-    pub(crate) backend: Backend,
-    /// The names of all tools of the backend, as far as they are known.
-    pub(crate) tools: RwLock<Vec<String>>,
+    pub(crate) backend: Arc<Backend>,
+    pub(crate) listener: Option<Arc<dyn CallListener>>,
+    pub(crate) news: News,
+    pub(crate) oauth: Option<Arc<OAuthProvider>>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) hooks: Option<Arc<dyn CallHooks>>,
     pub(crate) admin: AdminGuard,
@@ -57,8 +60,10 @@ impl App {
             gate: parts.gate,
             books: config.books,
             free_methods: config.free_methods,
-            backend,
-            tools: RwLock::default(),
+            backend: Arc::new(backend),
+            listener: config.listener,
+            news: parts.news,
+            oauth: parts.oauth,
             sessions: parts.sessions,
             hooks: parts.hooks,
             admin: AdminGuard::new(config.admin_key, config.trusted_proxies.clone(), ledger),
@@ -103,17 +108,9 @@ impl App {
         Ok(())
     }
 
-    /// Ends a charge. Returns once the ending may be told: at once where a restart would settle the charge in the same
-    /// way, else when it is durable.
-    pub(crate) async fn settle(&self, charged: Charged, ending: Ending) -> Settled {
-        let settled = charged.settle(ending);
-        self.heard(None).await;
-        self.books.changed(Change::ByCharge);
-        if !self.gate.config().refunds.same_after_restart(ending) {
-            // A failure is told by the journal, which keeps the entry and tries again; the work is done all the same.
-            let _ = self.durable(settled.ticket).await;
-        }
-        settled
+    /// Where charges are kept.
+    pub(crate) fn till(&self) -> Till<'_> {
+        Till::new(&self.gate, &self.books, self.hooks.as_deref()).counted_by(&self.in_flight)
     }
 
     /// Tells the hooks of an embedding program what was decided or settled on this thread just now.
@@ -128,17 +125,6 @@ impl App {
     /// # Errors
     /// It could not be written.
     pub(crate) async fn durable(&self, ticket: Ticket) -> Result<(), JournalError> {
-        let journal = self.ledger().journal();
-        match journal.durability() {
-            Durability::Memory => return Ok(()),
-            // With nobody to share a commit with, and no wait for a disk in it, writing it here takes less than
-            // handing it to another thread.
-            Durability::Process if self.in_flight.count() <= 1 => return self.ledger().wait(ticket),
-            Durability::Process | Durability::Power => {}
-        }
-        let (told, hears) = oneshot::channel();
-        // Whoever has stopped waiting does not need to know.
-        journal.when_durable(ticket, Box::new(move |written| drop(told.send(written))));
-        hears.await.unwrap_or_else(|_| Err(JournalError("the journal was closed".into())))
+        self.till().durable(ticket).await
     }
 }

@@ -1,25 +1,29 @@
 //! The way of a call: who asks and may they, taken and journalled, done, settled. There is no other path on which
 //! credits are taken for a backend's work.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
-use futures_util::future::join_all;
 use paygate_core::credits::Credits;
 use paygate_core::gate::{
-    Arguments, BatchCall, BatchCharge, BatchVerdict, CallRequest, Charged, Judgement, Taken, TooDeep, Verdict,
+    Arguments, BatchCall, BatchCharge, BatchVerdict, CallRequest, Decision, DenyReason, Judgement, Taken,
+    TooDeep, Verdict,
 };
-use paygate_mcp_wire::stdio::CallError;
-use paygate_mcp_wire::wire::{self, BatchCalls, Envelope, Id, Outgoing, Reply, Spliced, ToolCall, WireError};
-use serde::Serialize;
+use paygate_mcp_wire::wire::{self, BatchCalls, Envelope, Id, Outcome, Reply, Spliced, ToolCall};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::app::App;
-use crate::backend::backend::ending;
+use crate::backend::{BackendError, Pending};
+use crate::batch_answer::BatchAnswer;
+use crate::call_events::{BatchCallEvent, ToolCallEvent};
+use crate::news::Failure;
 use crate::session::SessionId;
 
 /// The JSON-RPC code of a refusal by the gate.
 pub(crate) const PAYMENT_REQUIRED: i64 = -32402;
 const INVALID_PARAMS: i64 = -32602;
-const INTERNAL_ERROR: i64 = -32603;
+pub(crate) const INTERNAL_ERROR: i64 = -32603;
 
 /// Who calls, and from where.
 pub(crate) struct Caller<'a> {
@@ -44,17 +48,8 @@ impl Message<'_> {
         wire::error(self.id(), code, message).into()
     }
 
-    fn refusal(&self, error: &WireError) -> Spliced {
-        self.error(error.code(), &error.message())
-    }
-
-    fn payment_required(&self, reason: Option<String>, data: &impl Serialize) -> Spliced {
-        let message = format!("Payment required: {}", reason.as_deref().unwrap_or("undefined"));
-        wire::error_with_data(self.id(), PAYMENT_REQUIRED, &message, data).into()
-    }
-
     /// The backend's answer, or why there is none, under the client's own id.
-    pub(crate) fn answer(&self, answer: Result<Reply, CallError>) -> Spliced {
+    pub(crate) fn answer(&self, answer: Result<Reply, BackendError>) -> Spliced {
         match answer {
             Ok(reply) => reply.answer(self.id()),
             Err(error) => self.error(INTERNAL_ERROR, &error.to_string()),
@@ -72,10 +67,18 @@ pub(crate) struct Shortfall {
 
 /// One tool call, from the caller to the answer.
 pub(crate) async fn charge_and_call(app: &App, caller: &Caller<'_>, message: &Message<'_>) -> Spliced {
+    let refuse = |tool: &str, code, told: &str| {
+        let failure = Failure { code: Some(code), message: told.into(), reason: None };
+        app.news.tool_call_failed(&app.gate, caller.key, tool, &failure, None);
+        message.error(code, told)
+    };
     let call = match ToolCall::from_params(message.envelope.params) {
         Ok(call) => call,
-        Err(error) => return message.refusal(&error),
+        Err(error) => return refuse("", error.code(), &error.message()),
     };
+    if let Err(error) = app.backend.check_tool(&call.name, None) {
+        return refuse(&call.name, INVALID_PARAMS, &error.to_string());
+    }
     let request = CallRequest {
         key: caller.key,
         tool: &call.name,
@@ -84,26 +87,73 @@ pub(crate) async fn charge_and_call(app: &App, caller: &Caller<'_>, message: &Me
     };
     let taken = match take(app, &request).await {
         Ok(taken) => taken,
-        Err(error) => return message.error(INVALID_PARAMS, &format!("Invalid params: {error}")),
+        Err(error) => return refuse(&call.name, INVALID_PARAMS, &format!("Invalid params: {error}")),
     };
-    if let Verdict::Denied(_) = taken.decision.verdict {
-        let data = Shortfall {
-            credits_required: app.gate.config().prices.base(&call.name).get(),
-            remaining_credits: taken.decision.remaining.get(),
-        };
-        return message.payment_required(taken.decision.reason(), &data);
+    if let Verdict::Denied(reason) = &taken.decision.verdict {
+        return deny(app, caller, message, &call, &taken.decision, reason);
     }
-    if let Some(charged) = &taken.charge
-        && let Err(error) = app.durable(charged.ticket()).await
-    {
-        taken.charge.into_iter().for_each(Charged::undo);
-        return message.error(INTERNAL_ERROR, &format!("ledger unavailable: {error}"));
+    let work = async {
+        let pending = app.backend.begin_call(message.body, message.envelope, &call)?;
+        answer_of(app, caller, message, pending).await
+    };
+    let done = match app.till().carry_out(taken.charge, work).await {
+        Ok(done) => done,
+        Err(error) => return refuse(&call.name, INTERNAL_ERROR, &format!("ledger unavailable: {error}")),
+    };
+    if let Some(listener) = &app.listener {
+        let (charged, remaining) = (taken.decision.charged, taken.decision.remaining);
+        let event = ToolCallEvent::new(&app.backend, &call.name, caller.key, charged, remaining, &done);
+        listener.tool_called(&event);
     }
-    let answer = forward(app, caller, message).await;
-    if let Some(charged) = taken.charge {
-        app.settle(charged, ending(&answer)).await;
+    match failure(&done.answer) {
+        None => app.news.tool_called(&app.gate, caller.key, &call.name, &done),
+        Some(failure) => {
+            app.news.tool_call_failed(&app.gate, caller.key, &call.name, &failure, Some(&done));
+        }
     }
-    message.answer(answer)
+    message.answer(done.answer)
+}
+
+/// Answers a call that the gate refuses.
+fn deny(
+    app: &App,
+    caller: &Caller<'_>,
+    message: &Message<'_>,
+    call: &ToolCall<'_>,
+    decision: &Decision,
+    reason: &DenyReason,
+) -> Spliced {
+    let told = payment_required(decision.reason().as_deref());
+    let code = app.backend.refusal_code();
+    let failure = Failure { code: Some(code), message: told.as_str().into(), reason: Some(reason) };
+    app.news.tool_call_failed(&app.gate, caller.key, &call.name, &failure, None);
+    let data = Shortfall {
+        credits_required: app.gate.config().prices.base(&call.name).get(),
+        remaining_credits: decision.remaining.get(),
+    };
+    wire::error_with_data(message.id(), code, &told, &data).into()
+}
+
+/// What a caller is told who does not get what must be paid for.
+fn payment_required(reason: Option<&str>) -> String {
+    format!("Payment required: {}", reason.unwrap_or("undefined"))
+}
+
+/// What was wrong with an answer, if it is no result.
+fn failure(answer: &Result<Reply, BackendError>) -> Option<Failure<'_>> {
+    #[derive(Deserialize)]
+    struct Told {
+        message: String,
+    }
+    let (code, message) = match answer {
+        Ok(reply) => {
+            let Outcome::Error { code } = reply.outcome() else { return None };
+            let told = reply.error().and_then(|error| serde_json::from_str::<Told>(error.get()).ok());
+            (code, told.map_or(Cow::Borrowed("denied"), |told| told.message.into()))
+        }
+        Err(error) => (Some(INTERNAL_ERROR), error.to_string().into()),
+    };
+    Some(Failure { code, message, reason: None })
 }
 
 /// Takes the price of a call, if all who have a say in it agree.
@@ -125,11 +175,7 @@ async fn take(app: &App, request: &CallRequest<'_>) -> Result<Taken, TooDeep> {
 }
 
 /// As [`take`], for a batch.
-async fn take_batch(
-    app: &App,
-    caller: &Caller<'_>,
-    calls: &[BatchCall<'_>],
-) -> Result<BatchCharge, TooDeep> {
+async fn take_batch(app: &App, caller: &Caller<'_>, calls: &[BatchCall<'_>]) -> Result<BatchCharge, TooDeep> {
     let (key, address) = (caller.key, Some(caller.address));
     let Some(hooks) = &app.hooks else { return app.gate.charge_batch(key, calls, address) };
     if hooks.asks()
@@ -148,17 +194,25 @@ async fn take_batch(
     Ok(taken)
 }
 
-/// Passes a request on as it is and waits for the answer. While it is under way its session may cancel it.
+/// Passes a request on as it is and waits for the answer.
 pub(crate) async fn forward(
     app: &App,
     caller: &Caller<'_>,
     message: &Message<'_>,
-) -> Result<Reply, CallError> {
-    let pending = app.backend.begin(Outgoing::forward(message.body, message.envelope))?;
-    let Some((session, client_id)) = caller.named_session.zip(message.id().raw()) else {
-        return pending.answer().await;
-    };
-    let our_id = pending.id();
+) -> Result<Reply, BackendError> {
+    let pending = app.backend.begin(message.body, message.envelope)?;
+    answer_of(app, caller, message, pending).await
+}
+
+/// Waits for an answer. While the request is under way its session may cancel it.
+async fn answer_of(
+    app: &App,
+    caller: &Caller<'_>,
+    message: &Message<'_>,
+    pending: Pending<'_>,
+) -> Result<Reply, BackendError> {
+    let named = caller.named_session.zip(message.id().raw()).zip(pending.id());
+    let Some(((session, client_id), our_id)) = named else { return pending.answer().await };
     app.sessions.begin_request(session, client_id, our_id);
     let answer = pending.answer().await;
     app.sessions.end_request(session, our_id);
@@ -174,47 +228,24 @@ struct BatchShortfall {
     remaining_credits: u64,
 }
 
-/// The answer to a batch.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct BatchResult<'a> {
-    results: Vec<EntryResult<'a>>,
-    total_credits_charged: u64,
-    remaining_credits: u64,
-}
-
-/// The answer to one call of a batch.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct EntryResult<'a> {
-    tool: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    result: Option<&'a RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<EntryError<'a>>,
-    credits_charged: u64,
-}
-
-/// Why a call of a batch has no result: as the backend told it, or as we do.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum EntryError<'a> {
-    Told(&'a RawValue),
-    Own { code: i64, message: String },
-}
-
 /// A batch of tool calls, paid for as one, done at the same time, each settled by its own ending.
 pub(crate) async fn charge_and_call_batch(app: &App, caller: &Caller<'_>, message: &Message<'_>) -> Spliced {
     let calls = match BatchCalls::from_params(message.envelope.params, app.gate.config().batch_calls_max) {
         Ok(batch) => batch.calls,
-        Err(error) => return message.refusal(&error),
+        Err(error) => return refuse_batch(app, caller, message, &[], error.code(), &error.message()),
     };
+    let refuse = |code, told: &str| refuse_batch(app, caller, message, &calls, code, told);
     if calls.is_empty() {
-        return message.error(INVALID_PARAMS, "Invalid batch: empty calls array");
+        return refuse(INVALID_PARAMS, "Invalid batch: empty calls array");
+    }
+    for (index, call) in calls.iter().enumerate() {
+        if let Err(error) = app.backend.check_tool(&call.name, Some(index)) {
+            return refuse(INVALID_PARAMS, &error.to_string());
+        }
     }
     let judged: Vec<BatchCall<'_>> =
         calls.iter().map(|call| (&*call.name, Arguments::json(call.arguments.map(RawValue::get)))).collect();
-    let too_deep = |error| message.error(INVALID_PARAMS, &format!("Invalid params: {error}"));
+    let too_deep = |error| refuse(INVALID_PARAMS, &format!("Invalid params: {error}"));
     let taken = match take_batch(app, caller, &judged).await {
         Ok(taken) => taken,
         Err(error) => return too_deep(error),
@@ -224,55 +255,43 @@ pub(crate) async fn charge_and_call_batch(app: &App, caller: &Caller<'_>, messag
             Ok(total) => total,
             Err(error) => return too_deep(error),
         };
+        let told = payment_required(Some(&reason.to_string()));
+        tell_batch_refusal(app, caller, &calls, PAYMENT_REQUIRED, &told);
         let remaining_credits = taken.decision.remaining.get();
         let data = BatchShortfall { failed_index: *index, total_credits_required, remaining_credits };
-        return message.payment_required(Some(reason.to_string()), &data);
+        return wire::error_with_data(message.id(), PAYMENT_REQUIRED, &told, &data).into();
     }
-    // All charges of a batch became durable, or did not, with one append.
-    if let Some(charged) = taken.charges.first()
-        && let Err(error) = app.durable(charged.ticket()).await
-    {
-        taken.charges.into_iter().for_each(Charged::undo);
-        return message.error(INTERNAL_ERROR, &format!("ledger unavailable: {error}"));
-    }
-    // A batch that is let through unpaid as a whole has no charges.
-    let charges = taken.charges.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
-    let done = join_all(calls.iter().zip(charges).map(async |(call, charged)| {
-        let answer = app.backend.request(Outgoing::tool_call(&call.name, call.arguments)).await;
-        let credits = match charged {
-            Some(charged) => app.settle(charged, ending(&answer)).await.credits,
-            None => Credits::ZERO,
-        };
-        (answer, credits)
-    }))
-    .await;
+    let till = app.till();
+    let work = calls.iter().map(|call| app.backend.call(call));
+    let done = match till.carry_out_batch(taken.charges, work).await {
+        Ok(done) => done,
+        Err(error) => return refuse(INTERNAL_ERROR, &format!("ledger unavailable: {error}")),
+    };
     let remaining = match taken.decision.verdict {
-        BatchVerdict::Allowed => balance(app, caller.key),
+        BatchVerdict::Allowed => till.balance(caller.key),
         BatchVerdict::Shadowed(_) | BatchVerdict::Denied { .. } => taken.decision.remaining,
     };
-    let results = calls.iter().zip(&done).map(|(call, (answer, credits))| EntryResult {
-        tool: &call.name,
-        result: answer.as_ref().ok().and_then(Reply::result),
-        error: entry_error(answer),
-        credits_charged: credits.get(),
-    });
-    let result = BatchResult {
-        results: results.collect(),
-        total_credits_charged: done.iter().map(|(_, credits)| credits.get()).sum(),
-        remaining_credits: remaining.get(),
-    };
-    wire::result(message.id(), &result).into()
-}
-
-fn entry_error(answer: &Result<Reply, CallError>) -> Option<EntryError<'_>> {
-    match answer {
-        Ok(reply) => reply.error().map(EntryError::Told),
-        Err(error) => Some(EntryError::Own { code: INTERNAL_ERROR, message: error.to_string() }),
+    if let Some(listener) = &app.listener {
+        listener.batch_called(&BatchCallEvent::new(&app.backend, caller.key, &done, remaining));
     }
+    app.news.batch_called(&app.gate, caller.key, calls.iter().map(|call| &*call.name).zip(&done));
+    wire::result(message.id(), &BatchAnswer::new(&calls, &done, remaining)).into()
 }
 
-/// The balance of a key, also when another has taken its place; 0 when there is none.
-fn balance(app: &App, key: Option<&str>) -> Credits {
-    let account = key.and_then(|key| app.ledger().accounts.current(key));
-    account.map_or(Credits::ZERO, |account| account.lock().credits)
+/// Answers a batch that cannot be judged or done.
+fn refuse_batch(
+    app: &App,
+    caller: &Caller<'_>,
+    message: &Message<'_>,
+    calls: &[ToolCall<'_>],
+    code: i64,
+    told: &str,
+) -> Spliced {
+    tell_batch_refusal(app, caller, calls, code, told);
+    message.error(code, told)
+}
+
+fn tell_batch_refusal(app: &App, caller: &Caller<'_>, calls: &[ToolCall<'_>], code: i64, told: &str) {
+    let failure = Failure { code: Some(code), message: told.into(), reason: None };
+    app.news.batch_failed(&app.gate, caller.key, calls.iter().map(|call| &*call.name), &failure);
 }

@@ -8,8 +8,10 @@ use std::time::Duration;
 use paygate_core::clock::{Clock, SystemClock};
 use paygate_core::config::GateConfig;
 use paygate_core::key::address::CompiledAllowlist;
-use paygate_mcp_wire::stdio::StdioConfig;
 use paygate_store::StateFile;
+
+use crate::backend::BackendConfig;
+use crate::call_events::CallListener;
 
 /// The version that is told to callers.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -40,8 +42,10 @@ pub struct ServerConfig {
     pub gate: GateConfig,
     /// Methods that need no key.
     pub free_methods: HashSet<String>,
-    /// The wrapped server.
-    pub backend: StdioConfig,
+    /// The wrapped server, or several.
+    pub backend: BackendConfig,
+    /// Who hears of calls that have ended.
+    pub listener: Option<Arc<dyn CallListener>>,
     /// The books, on disk or in memory. Charges that an earlier run left open are settled before the first call.
     /// They are saved when the server is stopped, and are their owner's to close.
     pub books: Arc<StateFile>,
@@ -58,7 +62,7 @@ pub struct ServerConfig {
 
 impl ServerConfig {
     /// A server on a free port with default settings.
-    pub fn new(admin_key: String, backend: StdioConfig, books: Arc<StateFile>) -> Self {
+    pub fn new(admin_key: String, backend: impl Into<BackendConfig>, books: Arc<StateFile>) -> Self {
         Self {
             name: "PayGate MCP Server".to_owned(),
             host: None,
@@ -66,7 +70,8 @@ impl ServerConfig {
             admin_key,
             gate: GateConfig::default(),
             free_methods: FREE_METHODS.into_iter().map(str::to_owned).collect(),
-            backend,
+            backend: backend.into(),
+            listener: None,
             books,
             clock: Arc::new(SystemClock),
             allowed_origins: Vec::new(),

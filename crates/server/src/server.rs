@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::app::App;
-use crate::backend::backend::Backend;
+use crate::backend::Backend;
 use crate::config::ServerConfig;
 use crate::http::accept;
 use crate::parts::ServerParts;
@@ -41,15 +41,35 @@ pub enum StartError {
     Backend(#[from] stdio::StartError),
 }
 
+impl StartError {
+    /// The name of the system's error, as Node has it, where there is one.
+    pub fn code(&self) -> Option<&'static str> {
+        match self {
+            Self::Listen { source, .. } => errno_name(source.kind()),
+            Self::Backend(_) => None,
+        }
+    }
+}
+
+fn errno_name(kind: io::ErrorKind) -> Option<&'static str> {
+    match kind {
+        io::ErrorKind::AddrInUse => Some("EADDRINUSE"),
+        io::ErrorKind::PermissionDenied => Some("EACCES"),
+        io::ErrorKind::AddrNotAvailable => Some("EADDRNOTAVAIL"),
+        _ => None,
+    }
+}
+
 /// A failure in the words that scripts look for.
 fn listen_failure(host: Option<IpAddr>, port: u16, source: &io::Error) -> String {
     let host = host.unwrap_or(Ipv6Addr::UNSPECIFIED.into());
-    match source.kind() {
-        io::ErrorKind::AddrInUse => format!("EADDRINUSE: address already in use {host}:{port}"),
-        io::ErrorKind::PermissionDenied => format!("EACCES: permission denied {host}:{port}"),
-        io::ErrorKind::AddrNotAvailable => format!("EADDRNOTAVAIL: address not available {host}:{port}"),
-        _ => format!("{source} {host}:{port}"),
-    }
+    let said = match source.kind() {
+        io::ErrorKind::AddrInUse => "address already in use",
+        io::ErrorKind::PermissionDenied => "permission denied",
+        io::ErrorKind::AddrNotAvailable => "address not available",
+        _ => return format!("{source} {host}:{port}"),
+    };
+    format!("{}: {said} {host}:{port}", errno_name(source.kind()).expect("named above"))
 }
 
 /// A gate in front of a wrapped server.
@@ -89,6 +109,9 @@ impl Server {
         let listener = accept::listen(host, port).map_err(failed)?;
         let local_addr = listener.local_addr().map_err(failed)?;
         let backend = Backend::start(config.backend.clone()).await?;
+        if let Some(oauth) = &parts.oauth {
+            oauth.set_origin(format!("http://localhost:{}", local_addr.port()));
+        }
         let app = Arc::new(App::new(config, parts, backend));
         tokio::spawn(tool_list::discover(app.clone()));
         tokio::spawn(sweep::rate_windows(Arc::downgrade(&app)));
@@ -113,6 +136,11 @@ impl Server {
         accept::serve(self.app.clone(), listener, self.drain.subscribe(), finished).await;
     }
 
+    /// The wrapped server.
+    pub fn backend(&self) -> &Arc<Backend> {
+        &self.app.backend
+    }
+
     /// Calls that are under way.
     pub fn in_flight(&self) -> usize {
         self.app.in_flight.count()
@@ -133,6 +161,7 @@ impl Server {
             tracing::warn!("{left} call(s) were still under way after {limit:?} and are given up");
         }
         self.app.backend.stop().await;
+        self.app.backend.give_up();
         // Calls that were given up end now, and their charges with them.
         let _ = timeout(GIVING_UP_TIME_MAX, self.app.in_flight.none_left()).await;
         self.finish.send_replace(true);

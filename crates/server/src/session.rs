@@ -77,7 +77,8 @@ struct Session {
 }
 
 impl Sessions {
-    pub(crate) fn new(clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
+    /// No sessions.
+    pub fn new(clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
         Self { clock, entropy, table: Mutex::default() }
     }
 

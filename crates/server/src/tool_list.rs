@@ -3,15 +3,18 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use paygate_core::gate::{Gate, PriceList};
-use paygate_core::key::record::number_value;
 use paygate_mcp_wire::wire::Outgoing;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::app::App;
+use crate::backend::under_prefix;
+use crate::backend::wrapped::Wrapped;
 use crate::members::Members;
+use crate::news::News;
 
 /// Pages that are asked for at most: a server that never comes to an end is not followed for ever.
 const PAGES_MAX: usize = 100;
@@ -19,12 +22,14 @@ const PAGES_MAX: usize = 100;
 /// The result of a `tools/list` as a caller is told it. `None` when it has no list of tools, and stays as it is.
 pub(crate) fn for_caller(
     gate: &Gate,
+    news: &News,
     key: Option<&str>,
     result: &RawValue,
 ) -> Option<Members<Box<RawValue>>> {
     let mut members: Members<Box<RawValue>> = serde_json::from_str(result.get()).ok()?;
     let tools = members.get_mut("tools")?;
     let all: Vec<&RawValue> = serde_json::from_str(tools.get()).ok()?;
+    news.tools_listed(all.iter().map(|tool| name_of(tool)).collect());
     let config = gate.config();
     let filtered = gate.filters_tools(key);
     let told = all.into_iter().filter(|tool| !filtered || gate.tool_visible(key, &name_of(tool)));
@@ -47,37 +52,32 @@ fn name_of(tool: &RawValue) -> String {
     named.name.as_str().unwrap_or_default().to_owned()
 }
 
-/// What a tool costs, as it is told beside the tool.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Pricing<'a> {
-    name: &'a str,
-    credits_per_call: u64,
-    credits_per_kb_input: Value,
-    rate_limit_per_min: Value,
-    pricing_model: &'static str,
-}
-
 fn priced(prices: &PriceList, tool: &RawValue) -> Box<RawValue> {
     let Ok(mut members) = serde_json::from_str::<Members<Box<RawValue>>>(tool.get()) else {
         return tool.to_owned();
     };
     let name = name_of(tool);
-    let terms = prices.terms(&name);
-    let per_kb = terms.map_or(0.0, |terms| terms.credits_per_kb);
-    let pricing = Pricing {
-        name: &name,
-        credits_per_call: prices.base(&name).get(),
-        credits_per_kb_input: number_value(per_kb),
-        rate_limit_per_min: number_value(terms.map_or(0.0, |terms| terms.calls_per_minute)),
-        pricing_model: if per_kb > 0.0 { "dynamic" } else { "flat" },
-    };
-    members.set_last("_pricing", to_raw_value(&pricing).expect(PLAIN));
+    members.set_last("_pricing", to_raw_value(&prices.pricing(&name)).expect(PLAIN));
     to_raw_value(&members).expect(PLAIN)
 }
 
-/// Asks the backend for all its tools and keeps their names.
+/// Asks the servers for all their tools and keeps the names.
 pub(crate) async fn discover(app: Arc<App>) {
+    let asked = app.backend.servers().into_iter().map(async |(prefix, server)| {
+        let names = names_of(server).await.unwrap_or_default();
+        match prefix {
+            Some(prefix) => names.iter().map(|name| under_prefix(prefix, name)).collect(),
+            None => names,
+        }
+    });
+    let names = join_all(asked).await.concat();
+    if !names.is_empty() {
+        *app.news.tools.write() = names;
+    }
+}
+
+/// The names of a server's tools, page by page. `None` when it does not tell them.
+async fn names_of(server: &Wrapped) -> Option<Vec<String>> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Page {
@@ -94,13 +94,10 @@ pub(crate) async fn discover(app: Arc<App>) {
     let mut cursor = None;
     for _ in 0..PAGES_MAX {
         let request = Outgoing::request("tools/list", &Params { cursor });
-        let page = match app.backend.request(request).await {
-            Ok(reply) => reply.result().and_then(|result| serde_json::from_str::<Page>(result.get()).ok()),
-            Err(error) => {
-                tracing::debug!(%error, "the tools of the server are not known");
-                return;
-            }
-        };
+        let answer = server.request(request).await;
+        let answer =
+            answer.inspect_err(|error| tracing::debug!(%error, "the tools of the server are not known"));
+        let page = answer.ok()?.result().and_then(|result| serde_json::from_str::<Page>(result.get()).ok());
         let Some(page) = page else { break };
         names.extend(page.tools.iter().filter_map(|tool| tool.name.as_str().map(str::to_owned)));
         match page.next_cursor {
@@ -108,5 +105,5 @@ pub(crate) async fn discover(app: Arc<App>) {
             _ => break,
         }
     }
-    *app.tools.write() = names;
+    Some(names)
 }

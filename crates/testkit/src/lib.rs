@@ -1,7 +1,11 @@
 //! What tests and benches share: an MCP server that answers at once (the program `instant-backend`), and where the
-//! programs of this workspace are built.
+//! programs of this workspace are built, and a real Redis.
+
+mod redis;
 
 use std::path::PathBuf;
+
+pub use redis::Redis;
 
 /// The path of a program of this workspace, built in the same profile as the caller.
 ///

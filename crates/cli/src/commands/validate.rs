@@ -2,8 +2,10 @@
 
 use std::process::ExitCode;
 
+use paygate_core::config::{Level, format_diagnostics};
+
 use crate::args::Args;
-use crate::config::{Level, RawConfig, format_diagnostics, validate};
+use crate::config::{load, validate};
 use crate::terminal;
 
 use super::help;
@@ -15,7 +17,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         terminal::out(&help::text());
         return ExitCode::FAILURE;
     };
-    let config = match RawConfig::load(path) {
+    let config = match load(path) {
         Ok(config) => config,
         Err(error) => {
             terminal::err(&format!("Error loading config file: {error}"));

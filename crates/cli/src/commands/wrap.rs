@@ -5,19 +5,20 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use paygate_core::config::format_diagnostics;
 use paygate_core::credits::Credits;
 use paygate_core::entropy::{SystemEntropy, random_name};
 use paygate_core::key::address::CompiledAllowlist;
 use paygate_core::ledger::KeyOptions;
+use paygate_mcp_wire::http::HttpConfig;
 use paygate_mcp_wire::stdio::StdioConfig;
-use paygate_server::{Server, ServerConfig};
+use paygate_server::{BackendConfig, EntryError, Server, ServerConfig};
 use paygate_store::{Change, OpenOptions, Policies, StateFile, WhenUnreadable};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::Args;
 use crate::banner::banner;
-use crate::config::format_diagnostics;
-use crate::settings::{Settings, SettingsError, StateSettings};
+use crate::settings::{Settings, SettingsError, StateSettings, WrappedSettings};
 use crate::{env, terminal};
 
 /// How long calls under way may take once the server is told to stop.
@@ -69,7 +70,7 @@ async fn serve(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
     import_keys(&books, &settings.imports, settings.reimport)?;
     let made_admin_key = settings.admin_key.is_none().then(|| random_name(&SystemEntropy, "admin_", 16));
     let admin_key = settings.admin_key.clone().or(made_admin_key.clone()).expect("one of the two is there");
-    let server = Arc::new(Server::bind(server_config(&settings, admin_key, books.clone())).await?);
+    let server = Arc::new(Server::bind(server_config(&settings, admin_key, books.clone())?).await?);
     let serving = tokio::spawn({
         let server = server.clone();
         async move { server.serve().await }
@@ -98,11 +99,12 @@ fn open_options(state: Option<&StateSettings>) -> OpenOptions {
     }
 }
 
-fn server_config(settings: &Settings, admin_key: String, books: Arc<StateFile>) -> ServerConfig {
-    let (command, args) = settings.command.clone();
-    let mut backend = StdioConfig::new(command, args);
-    backend.env_removed = vec![env::WITHHELD.to_owned()];
-    let mut config = ServerConfig::new(admin_key, backend, books);
+fn server_config(
+    settings: &Settings,
+    admin_key: String,
+    books: Arc<StateFile>,
+) -> Result<ServerConfig, EntryError> {
+    let mut config = ServerConfig::new(admin_key, backend_config(&settings.wrapped)?, books);
     config.host = settings.host;
     config.port = settings.port;
     config.gate = settings.gate.clone();
@@ -117,7 +119,25 @@ fn server_config(settings: &Settings, admin_key: String, books: Arc<StateFile>) 
     if let Some(proxies) = &settings.trusted_proxies {
         config.trusted_proxies = CompiledAllowlist::new(proxies.iter().map(String::as_str));
     }
-    config
+    Ok(config)
+}
+
+fn backend_config(wrapped: &WrappedSettings) -> Result<BackendConfig, EntryError> {
+    let child = |mut child: StdioConfig| {
+        child.env_removed = vec![env::WITHHELD.to_owned()];
+        child.into()
+    };
+    let remote = |mut remote: HttpConfig| {
+        remote.extra_certificates = env::extra_certificates();
+        remote.into()
+    };
+    Ok(match wrapped {
+        WrappedSettings::Command(command, args) => {
+            BackendConfig::One(child(StdioConfig::new(command, args.clone())))
+        }
+        WrappedSettings::Remote(url) => BackendConfig::One(remote(HttpConfig::new(url)?)),
+        WrappedSettings::Many(servers) => BackendConfig::many(servers.clone(), child, remote)?,
+    })
 }
 
 /// Makes the keys that are not known yet, so that a restart leaves balances as they are.

@@ -1,9 +1,14 @@
-//! The configuration as it is written: read from a file, joined with flags, checked.
+//! The configuration as the command line has it: read from a file, joined with flags, checked.
 
-mod diagnostic;
-mod raw;
-mod validation;
+mod file;
 
-pub(crate) use diagnostic::{Diagnostic, Level, format_diagnostics};
-pub(crate) use raw::{Given, LoadError, RawConfig};
-pub(crate) use validation::validate;
+use paygate_core::config::{Diagnostic, RawConfig, Reader};
+
+pub(crate) use file::{LoadError, load};
+
+/// Checks a file, or a file joined with flags. No findings means that it is valid.
+pub(crate) fn validate(config: &RawConfig) -> Vec<Diagnostic> {
+    let mut findings = paygate_core::config::validate(config, Reader::Log);
+    findings.extend(file::check(config));
+    findings
+}

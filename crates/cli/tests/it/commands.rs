@@ -104,15 +104,11 @@ fn flags_that_cannot_be_meant_are_refused() {
 #[test]
 fn what_this_build_cannot_do_is_never_passed_over() {
     let place = Place::new();
-    let servers = r#"{"servers":[{"prefix":"a","serverCommand":"x"}]}"#;
-    place.write("servers.json", servers);
     for (args, what) in [
-        (&["wrap", "--remote-url", "http://h/mcp"][..], "--remote-url"),
-        (&["wrap", "--server", "x", "--webhook-url", "http://h/"], "--webhook-url"),
+        (&["wrap", "--server", "x", "--webhook-url", "http://h/"][..], "--webhook-url"),
         (&["wrap", "--server", "x", "--redis-url", "redis://h"], "--redis-url"),
         (&["wrap", "--server", "x", "--stripe-secret", "s"], "--stripe-secret"),
         (&["wrap", "--server", "x", "--dry-run"], "--dry-run"),
-        (&["wrap", "--config", "servers.json"], "servers"),
     ] {
         let problem = format!("Error: {what} is not available yet in this build\n");
         assert_eq!(refused(&place.run(args)), problem, "{args:?}");

@@ -64,6 +64,47 @@ fn the_wrapped_server_does_not_get_our_secrets() {
 }
 
 #[test]
+fn several_servers_may_be_wrapped_and_so_may_a_remote_one() {
+    let place = Place::new();
+    let far = place.wrap(&["--import-key", "pg_far_test_key_1:5"]);
+    let url = format!("http://localhost:{}/mcp", far.port);
+    let remote = Place::new();
+    let program = remote.wrap_bare(&["--remote-url", &url, "--port", "0", "--admin-key", ADMIN_KEY]);
+    assert!(program.banner.contains(&format!("Backend:    HTTP → {}", &url[..28.min(url.len())])));
+    let list = program.post("", &json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" }));
+    assert!(list["result"]["tools"].is_array(), "{list}");
+    program.end(libc::SIGTERM);
+
+    let child = ["-c".to_owned(), format!("exec {}", child::command_line())];
+    let servers = json!([
+        { "prefix": "far", "remoteUrl": url },
+        { "prefix": "near", "serverCommand": "sh", "serverArgs": child },
+    ]);
+    remote.write("c.json", &json!({ "servers": servers, "port": 0, "adminKey": ADMIN_KEY }).to_string());
+    let program = remote.wrap_bare(&["--config", "c.json"]);
+    assert!(program.banner.contains("Backend:    multi (2) → far, near"), "{}", program.banner);
+    let list = program.post("", &json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" }));
+    let names = list["result"]["tools"].to_string();
+    assert!(names.contains("\"far:") && names.contains("\"near:"), "{names}");
+    let told = program.end(libc::SIGTERM).stdout;
+    assert!(
+        told.contains(&format!("  Multi-server backends:\n    far: HTTP → {url}\n    near: stdio → sh -c "))
+    );
+    far.end(libc::SIGTERM);
+}
+
+#[test]
+fn a_prefix_with_a_colon_stops_the_start() {
+    let place = Place::new();
+    place.write("c.json", r#"{"servers":[{"prefix":"a:b","serverCommand":"x"}]}"#);
+    let told = String::from_utf8(place.run(&["wrap", "--config", "c.json"]).stderr).unwrap();
+    assert!(
+        told.contains("Invalid server prefix: \"a:b\" — must be non-empty and not contain \":\""),
+        "{told}"
+    );
+}
+
+#[test]
 fn unknown_fields_and_stray_words_are_told() {
     let place = Place::new();
     place.write("c.json", r#"{"defaultCreditPerCall":4}"#);

@@ -48,6 +48,7 @@ impl StdioBackend {
         let (stop, stop_receiver) = watch::channel(false);
         let (ended_sender, ended) = watch::channel(());
         let generation = calls.child_started(child.id());
+        calls.inbound.started();
         let supervisor = supervise(calls.clone(), child, generation, stop_receiver);
         let supervised = calls.clone();
         tokio::spawn(async move {

@@ -131,7 +131,7 @@ impl Calls {
         let state = State {
             phase: Phase::Starting,
             generation: 0,
-            id_next: FIRST_ID,
+            id_next: config.id_first,
             urgent: VecDeque::new(),
             queue: VecDeque::new(),
             queue_bytes: 0,

@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use serde_json::json;
 
+use super::FIRST_ID;
 use crate::wire::Outgoing;
 
 /// How a child is started, bounded and kept running.
@@ -24,6 +25,8 @@ pub struct StdioConfig {
     /// How long requests wait for a child to answer `initialize`. A child that takes longer, or
     /// answers with an error, is used all the same. Default: 5 s.
     pub initialize_timeout: Duration,
+    /// The id of the first request. Default: [`FIRST_ID`](super::FIRST_ID).
+    pub id_first: u64,
     /// How many messages may wait for the child to read them. Default: 1024.
     pub queue_messages_max: usize,
     /// How many bytes may wait for the child to read them. Default: 64 MB.
@@ -51,6 +54,7 @@ impl StdioConfig {
             working_folder: None,
             initialize: Some(own_initialize()),
             initialize_timeout: Duration::from_secs(5),
+            id_first: FIRST_ID,
             queue_messages_max: 1024,
             queue_bytes_max: 64 << 20,
             answer_bytes_max: 64 << 20,

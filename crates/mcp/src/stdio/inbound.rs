@@ -31,6 +31,9 @@ pub trait Inbound: Send + Sync + 'static {
         }
     }
 
+    /// Hears that a child runs, the first one or a later one.
+    fn started(&self) {}
+
     /// Hears of the end of a child.
     fn exited(&self, exit: Exit) {
         let _ = exit;

@@ -45,6 +45,7 @@ pub(super) async fn supervise(
             () = told_to_stop(&mut stop) => return,
         };
         generation = calls.child_started(child.id());
+        calls.inbound.started();
     }
 }
 

@@ -17,7 +17,11 @@ use super::{
 pub struct Outgoing {
     before_id: Bytes,
     after_id: Bytes,
+    begins_session: bool,
 }
+
+/// The method that begins a session.
+const INITIALIZE: &str = "initialize";
 
 impl Outgoing {
     /// Takes over a client's message. `body` is the buffer that `envelope` was read from; no
@@ -28,7 +32,8 @@ impl Outgoing {
     #[must_use]
     pub fn forward(body: &Bytes, envelope: &Envelope<'_>) -> Self {
         let (before, after) = envelope.around_id(body);
-        Self { before_id: one_line(before), after_id: one_line(after) }
+        let begins_session = envelope.method.as_deref() == Some(INITIALIZE);
+        Self { before_id: one_line(before), after_id: one_line(after), begins_session }
     }
 
     /// Takes over a client's tool call under another tool name; all other members stay.
@@ -49,7 +54,7 @@ impl Outgoing {
             let from_end = envelope.text.len() - at;
             after = renamed(&after, after.len() - from_end);
         }
-        Self { before_id: one_line(before), after_id: one_line(after) }
+        Self { before_id: one_line(before), after_id: one_line(after), begins_session: false }
     }
 
     /// Makes a `tools/call` of a name and arguments as written.
@@ -71,7 +76,13 @@ impl Outgoing {
         Self {
             before_id: Bytes::from_static(b"{\"jsonrpc\":\"2.0\",\"id\":"),
             after_id: one_line(after_id.into()),
+            begins_session: method == INITIALIZE,
         }
+    }
+
+    /// Whether the message begins a session.
+    pub(crate) fn begins_session(&self) -> bool {
+        self.begins_session
     }
 
     /// The number of bytes of the message without its id.

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, HeaderName};
 
+use super::oauth::OAuthProvider;
 use crate::http::request::header_text;
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -12,18 +13,26 @@ const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// How every key that was made here begins. Bearer tokens that begin otherwise are somebody else's.
 const KEY_PREFIX: &str = "pg_";
 
-/// The key of `X-API-Key`, or of `Authorization: Bearer`.
-pub(crate) fn api_key(headers: &HeaderMap) -> Option<Cow<'_, str>> {
-    header_text(headers, X_API_KEY).filter(|key| !key.is_empty()).or_else(|| bearer_key(headers))
+/// How every access token begins. One that is not known, or not any more, is nobody's.
+const ACCESS_TOKEN_PREFIX: &str = "pg_at_";
+
+/// The key of `X-API-Key`, or of `Authorization: Bearer`: the key itself, or an access token that stands for it.
+pub(crate) fn api_key<'a>(headers: &'a HeaderMap, oauth: Option<&OAuthProvider>) -> Option<Cow<'a, str>> {
+    let key = header_text(headers, X_API_KEY).filter(|key| !key.is_empty());
+    key.or_else(|| bearer_key(header_text(headers, AUTHORIZATION)?, oauth))
 }
 
-fn bearer_key(headers: &HeaderMap) -> Option<Cow<'_, str>> {
-    let is_key = |token: &str| token.starts_with(KEY_PREFIX);
-    match header_text(headers, AUTHORIZATION)? {
-        Cow::Borrowed(text) => bearer(text).filter(|token| is_key(token)).map(Cow::Borrowed),
-        Cow::Owned(text) => {
-            bearer(&text).filter(|token| is_key(token)).map(|token| Cow::Owned(token.to_owned()))
-        }
+fn bearer_key<'a>(header: Cow<'a, str>, oauth: Option<&OAuthProvider>) -> Option<Cow<'a, str>> {
+    let token = bearer(&header)?;
+    if let Some(token) = oauth.and_then(|oauth| oauth.validate_token(token)) {
+        return Some(Cow::Owned(token.api_key().to_owned()));
+    }
+    if !token.starts_with(KEY_PREFIX) || token.starts_with(ACCESS_TOKEN_PREFIX) {
+        return None;
+    }
+    match &header {
+        Cow::Borrowed(header) => bearer(header).map(Cow::Borrowed),
+        Cow::Owned(_) => Some(Cow::Owned(token.to_owned())),
     }
 }
 
@@ -44,7 +53,7 @@ mod tests {
         for (name, value) in headers {
             map.append(*name, HeaderValue::from_static(value));
         }
-        api_key(&map).map(Cow::into_owned)
+        api_key(&map, None).map(Cow::into_owned)
     }
 
     #[test]
@@ -58,7 +67,7 @@ mod tests {
 
     #[test]
     fn other_credentials_are_no_key() {
-        for value in ["Bearer eyJhbGciOi", "Basic pg_1", "pg_1", "Bearer"] {
+        for value in ["Bearer eyJhbGciOi", "Bearer pg_at_0", "Basic pg_1", "pg_1", "Bearer"] {
             assert_eq!(shown(&[("authorization", value)]), None, "{value}");
         }
         assert_eq!(shown(&[]), None);

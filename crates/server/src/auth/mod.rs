@@ -1,4 +1,5 @@
-//! Who asks: callers by their key, operators by the admin key.
+//! Who asks: callers by their key, operators by the admin key, clients by tokens.
 
 pub(crate) mod admin;
 pub(crate) mod caller;
+pub mod oauth;

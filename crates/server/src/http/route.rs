@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use http::header::CONNECTION;
 use http::{HeaderValue, Method, StatusCode};
+use paygate_core::usage::metrics::OTHER;
 
 use super::body;
 use super::request::Request;
@@ -13,6 +14,9 @@ use super::respond::{self, IntoResponse, Response};
 use crate::app::App;
 use crate::public::mcp;
 use crate::{admin, public};
+
+/// The path that speaks MCP.
+const MCP: &str = "/mcp";
 
 type Handler = Box<dyn Fn(Arc<App>, Request) -> Answering + Send + Sync>;
 type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
@@ -48,6 +52,11 @@ impl Routes {
         public::routes(&mut routes);
         admin::routes(&mut routes);
         routes
+    }
+
+    /// Whether a path leads anywhere.
+    fn knows(&self, path: &str) -> bool {
+        path == MCP || self.paths.contains_key(path)
     }
 
     /// Opens a path.
@@ -98,15 +107,24 @@ impl Route {
             Access::Public => handler,
             Access::AdminAfterMethod => {
                 let handler = handler?;
-                app.admin.admit(request).await.map_err(IntoResponse::into_response)?;
+                admit_operator(app, request).await?;
                 Ok(handler)
             }
             Access::AdminBeforeMethod => {
-                app.admin.admit(request).await.map_err(IntoResponse::into_response)?;
+                admit_operator(app, request).await?;
                 handler
             }
         }
     }
+}
+
+/// Lets only those pass who show the admin key.
+async fn admit_operator(app: &App, request: &Request) -> Result<(), Response> {
+    app.admin.admit(request).await.map_err(|refusal| {
+        let target = request.head.uri.path_and_query().map_or("/", |target| target.as_str());
+        app.news.admin_auth_failed(target, request.head.method.as_str());
+        refusal.into_response()
+    })
 }
 
 fn boxed<F, R>(handler: fn(Arc<App>, Request) -> F) -> Handler
@@ -120,14 +138,16 @@ where
     })
 }
 
-/// Answers a request. When no more are taken, the answer is the connection's last.
+/// Answers a request and counts it. When no more are taken, the answer is the connection's last.
 pub(crate) async fn answer(app: Arc<App>, request: Request) -> Response {
-    if !app.draining() {
-        return routed(app, request).await;
+    let (method, uri) = (request.head.method.clone(), request.head.uri.clone());
+    let mut response = routed(app.clone(), request).await;
+    let path = if app.routes.knows(uri.path()) { uri.path() } else { OTHER };
+    app.news.metrics.record_http_request(method.as_str(), path, response.status().as_u16());
+    if app.draining() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    let mut last = routed(app, request).await;
-    last.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    last
+    response
 }
 
 async fn routed(app: Arc<App>, request: Request) -> Response {
@@ -140,7 +160,7 @@ async fn routed(app: Arc<App>, request: Request) -> Response {
     let Some(path) = path(&request) else {
         return refuse(request, not_found()).await;
     };
-    if path == "/mcp" {
+    if path == MCP {
         return mcp::answer(app, request).await;
     }
     let Some(route) = app.routes.paths.get(path) else {

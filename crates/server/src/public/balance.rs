@@ -32,7 +32,7 @@ pub(crate) fn routes(routes: &mut Routes) {
 }
 
 async fn balance(app: Arc<App>, request: Request) -> Result<Response, BalanceError> {
-    let key = api_key(&request.head.headers).ok_or(BalanceError::NoKey)?;
+    let key = api_key(&request.head.headers, app.oauth.as_deref()).ok_or(BalanceError::NoKey)?;
     let account = app.ledger().accounts.find(&key).ok_or(BalanceError::UnknownKey)?;
     let now = app.ledger().now();
     let mut record = account.lock();

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use paygate_core::gate::DenyReason;
 use paygate_core::text::number::json_to_number;
 use paygate_mcp_wire::sse;
 use paygate_mcp_wire::stdio::FIRST_ID;
@@ -68,10 +67,13 @@ fn delete(app: &App, request: &Request) -> Response {
     }
     match header_text(&request.head.headers, MCP_SESSION_ID).filter(|id| !id.is_empty()) {
         None => respond::error(StatusCode::BAD_REQUEST, "Missing Mcp-Session-Id header"),
-        Some(id) if SessionId::parse(&id).is_some_and(|id| app.sessions.end(id)) => {
-            respond::json(StatusCode::OK, &Ended { message: "Session terminated" })
-        }
-        Some(_) => session_not_found(),
+        Some(id) => match SessionId::parse(&id).filter(|id| app.sessions.end(*id)) {
+            Some(id) => {
+                app.news.session_destroyed(id);
+                respond::json(StatusCode::OK, &Ended { message: "Session terminated" })
+            }
+            None => session_not_found(),
+        },
     }
 }
 
@@ -105,7 +107,7 @@ async fn exchange(app: &App, head: &Parts, body: &Bytes, peer: &Peer) -> Respons
         Ok(session) => session,
         Err(UnknownSession) => return session_not_found(),
     };
-    let key = api_key(&head.headers);
+    let key = api_key(&head.headers, app.oauth.as_deref());
     let address = client_address(peer, &head.headers, &app.trusted_proxies);
     let caller = Caller { key: key.as_deref(), address: &address, named_session: session.named() };
     let told = match envelope.kind() {
@@ -118,7 +120,7 @@ async fn exchange(app: &App, head: &Parts, body: &Bytes, peer: &Peer) -> Respons
             return invalid(Id::Absent, INVALID_REQUEST, &format!("Invalid Request: {method} needs an id"));
         }
         Kind::Notification => {
-            notify(app, &caller, &message, method);
+            notify(app, &caller, &message, method).await;
             return accepted(session);
         }
         // No request of the server's own has been passed on that this could answer.
@@ -148,10 +150,10 @@ fn charges(method: &str) -> bool {
 async fn request_answer(app: &App, caller: &Caller<'_>, message: &Message<'_>, method: &str) -> Spliced {
     let free = app.free_methods.contains(method);
     match method {
-        "tools/call" if !free => call::charge_and_call(app, caller, message).await,
+        "tools/call" if !free || app.backend.is_router() => call::charge_and_call(app, caller, message).await,
         "tools/call_batch" => call::charge_and_call_batch(app, caller, message).await,
         _ => {
-            if !free && let Err(reason) = live_key(app, caller) {
+            if !free && let Err(reason) = app.gate.admit(caller.key, Some(caller.address)) {
                 let reason = format!("Payment required: {reason}");
                 let nothing = Shortfall { credits_required: 0, remaining_credits: 0 };
                 return wire::error_with_data(message.envelope.id, PAYMENT_REQUIRED, &reason, &nothing)
@@ -161,7 +163,7 @@ async fn request_answer(app: &App, caller: &Caller<'_>, message: &Message<'_>, m
             if method == "tools/list"
                 && let Ok(reply) = &answer
                 && let Some(list) =
-                    reply.result().and_then(|all| tool_list::for_caller(&app.gate, caller.key, all))
+                    reply.result().and_then(|all| tool_list::for_caller(&app.gate, &app.news, caller.key, all))
             {
                 return wire::result(message.envelope.id, &list).into();
             }
@@ -170,49 +172,29 @@ async fn request_answer(app: &App, caller: &Caller<'_>, message: &Message<'_>, m
     }
 }
 
-/// Asks of a method that costs nothing, but is not for everyone, what is asked of every key.
-fn live_key(app: &App, caller: &Caller<'_>) -> Result<(), DenyReason> {
-    if app.gate.config().shadow_mode {
-        return Ok(());
-    }
-    let key = caller.key.ok_or(DenyReason::MissingApiKey)?;
-    let now = app.ledger().now();
-    let judged = app.ledger().read(key, |record| {
-        if record.expired(now) {
-            Err(DenyReason::ApiKeyExpired)
-        } else if !record.active {
-            Err(DenyReason::InvalidApiKey)
-        } else if !record.ip_allowlist.permits(caller.address) {
-            Err(DenyReason::IpNotAllowed(caller.address.into()))
-        } else {
-            Ok(())
-        }
-    });
-    judged.unwrap_or(Err(DenyReason::InvalidApiKey))
-}
-
 /// Passes a notification on, if its sender may say anything to the server.
-fn notify(app: &App, caller: &Caller<'_>, message: &Message<'_>, method: &str) {
-    if !app.free_methods.contains(method) && live_key(app, caller).is_err() {
+async fn notify(app: &App, caller: &Caller<'_>, message: &Message<'_>, method: &str) {
+    let free = app.free_methods.contains(method);
+    if !free && app.gate.admit(caller.key, Some(caller.address)).is_err() {
         tracing::debug!(method, "dropped a notification of a caller without a key");
         return;
     }
     match method {
         "notifications/cancelled" => match cancelled(app, caller, message.envelope.params) {
-            Cancelled::UnderWay(cancellation) => app.backend.notify(cancellation),
-            Cancelled::Unknown => app.backend.notify(message.body.clone()),
+            Cancelled::UnderWay(our_id, cancellation) => app.backend.notify_about(our_id, cancellation).await,
+            Cancelled::Unknown => app.backend.notify(message.body.clone()).await,
             Cancelled::Foreign => {
                 tracing::debug!("dropped a cancellation that may be of somebody else's request")
             }
         },
-        _ => app.backend.notify(message.body.clone()),
+        _ => app.backend.notify(message.body.clone()).await,
     }
 }
 
 /// What a cancellation is about.
 enum Cancelled {
-    /// A request of its sender; the message names it by the id the server knows.
-    UnderWay(Bytes),
+    /// A request of its sender, by its id of ours; the message names it by that.
+    UnderWay(u64, Bytes),
     /// No request that the server knows, so that nobody's is ended.
     Unknown,
     /// An id that may be one of ours, and so somebody else's request.
@@ -227,7 +209,7 @@ fn cancelled(app: &App, caller: &Caller<'_>, params: Option<&RawValue>) -> Cance
         caller.named_session.and_then(|session| app.sessions.request_under_way(session, request_id.get()));
     if let Some(our_id) = under_way {
         *request_id = to_raw_value(&our_id).expect("a number can always be written");
-        return Cancelled::UnderWay(wire::notification("notifications/cancelled", &params));
+        return Cancelled::UnderWay(our_id, wire::notification("notifications/cancelled", &params));
     }
     // A server may take a text of digits for the number.
     #[expect(clippy::cast_precision_loss, reason = "a power of two")]
@@ -282,7 +264,10 @@ fn session_of(app: &App, headers: &HeaderMap, method: &str) -> Result<Session, U
     } else if tells_revision && method != "initialize" {
         return Ok(Session::None);
     }
-    Ok(Session::Made(app.sessions.create(api_key(headers).as_deref())))
+    let key = api_key(headers, app.oauth.as_deref());
+    let made = app.sessions.create(key.as_deref());
+    app.news.session_created(key.as_deref(), made);
+    Ok(Session::Made(made))
 }
 
 fn accepts_events(headers: &HeaderMap) -> bool {

@@ -1,6 +1,7 @@
 //! What anyone may ask for.
 
 mod balance;
+pub(crate) mod dashboard;
 mod health;
 pub(crate) mod mcp;
 mod root;

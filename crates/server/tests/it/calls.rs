@@ -185,7 +185,9 @@ async fn what_failed_is_given_back_only_where_that_is_configured() {
 async fn a_call_that_takes_too_long_is_given_up() {
     let gateway = Gateway::with(|config| {
         refunding(config);
-        config.backend.request_timeout = std::time::Duration::from_secs(1);
+        let mut backend = crate::child::config();
+        backend.request_timeout = std::time::Duration::from_secs(1);
+        config.backend = backend.into();
     })
     .await;
     let key = gateway.key(5).await;
@@ -294,7 +296,9 @@ async fn a_batch_is_paid_for_as_one_and_each_call_is_settled_by_its_own_ending()
 async fn a_call_that_fails_in_the_gateway_fails_alone() {
     let gateway = Gateway::with(|config| {
         refunding(config);
-        config.backend.request_timeout = std::time::Duration::from_secs(1);
+        let mut backend = crate::child::config();
+        backend.request_timeout = std::time::Duration::from_secs(1);
+        config.backend = backend.into();
     })
     .await;
     let key = gateway.key(10).await;

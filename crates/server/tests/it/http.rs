@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use paygate_core::key::address::CompiledAllowlist;
+use paygate_mcp_wire::stdio::StdioConfig;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -246,7 +247,7 @@ async fn a_used_port_is_told_in_the_words_that_scripts_look_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_cannot_be_wrapped_stops_the_start() {
     let mut config = crate::gateway::config(crate::gateway::in_memory());
-    config.backend.command = "/no/such/program".to_owned();
+    config.backend = StdioConfig::new("/no/such/program", Vec::new()).into();
     let error = paygate_server::Server::bind(config).await.err().unwrap().to_string();
     assert!(error.contains("/no/such/program"), "{error}");
 }
