@@ -5,6 +5,8 @@
  * bound) throw a `RangeError` that names the argument, and nothing is changed. All methods are synchronous.
  */
 
+import type { ServerResponse } from 'node:http';
+
 // ── JSON-RPC and MCP ─────────────────────────────────────────────────────────
 
 export interface JsonRpcRequest {
@@ -123,6 +125,64 @@ export interface PayGateConfig {
 
 /** The defaults of all fields that have one. An ordinary object: spread it under your own. */
 export const DEFAULT_CONFIG: PayGateConfig;
+
+/** What a configuration file holds. Other fields are left alone. */
+export interface ValidatableConfig {
+  serverCommand?: string;
+  serverArgs?: string[];
+  remoteUrl?: string;
+  servers?: Array<Partial<ServerBackendConfig>>;
+  /** A whole number from 0 to 65535. */
+  port?: number;
+  host?: string;
+  /** A whole number of credits, at least 0. */
+  defaultCreditsPerCall?: number;
+  /** At least 0; 0 is no limit. */
+  globalRateLimitPerMin?: number;
+  shadowMode?: boolean;
+  adminKey?: string;
+  toolPricing?: Record<string, Partial<ToolPricing>>;
+  /** Credits by key. */
+  importKeys?: Record<string, number>;
+  stateFile?: string;
+  stripeWebhookSecret?: string;
+  webhookUrl?: string | null;
+  webhookSecret?: string | null;
+  /** A whole number, at least 0. */
+  webhookMaxRetries?: number;
+  refundOnFailure?: boolean;
+  refundOnToolError?: boolean;
+  redisUrl?: string;
+  globalQuota?: Partial<QuotaConfig>;
+  /** Times in seconds, above 0. */
+  oauth?: { issuer?: string; accessTokenTtl?: number; refreshTokenTtl?: number; scopes?: string[] };
+  freeMethods?: string[];
+  allowedOrigins?: string[];
+  trustedProxies?: string[];
+  /** A whole number above 0. */
+  maxBodyBytes?: number;
+  /** A whole number above 0. */
+  maxBatchCalls?: number;
+  batchRateLimit?: 'per-batch' | 'per-call';
+}
+
+/** One finding about a configuration. */
+export interface ConfigDiagnostic {
+  /** With an error nothing should start; with a warning it will not be as it is meant. */
+  level: 'error' | 'warning';
+  /** The field by its path, such as `toolPricing.search.creditsPerCall`. */
+  field: string;
+  message: string;
+}
+
+/**
+ * Every problem of a configuration, in the order of its rules; an empty list means that it is valid. Numbers as text
+ * are not numbers. Throws a `TypeError` for null and undefined only.
+ */
+export function validateConfig(config: ValidatableConfig): ConfigDiagnostic[];
+
+/** Findings as text: errors first, then warnings, each in the order given; no line break at the end. */
+export function formatDiagnostics(diags: ConfigDiagnostic[]): string;
 
 // ── Keys ─────────────────────────────────────────────────────────────────────
 
@@ -408,8 +468,11 @@ export class Gate {
   readonly rateLimiter: RateLimiter;
   readonly meter: UsageMeter;
   readonly quotaTracker: QuotaTracker;
-  /** Null: events are not sent anywhere. */
-  readonly webhook: null;
+  /**
+   * Tells a receiver of every decision and refund, those on other threads included; null without `webhookUrl`. Events
+   * of the gate do not pass through its `emit`.
+   */
+  readonly webhook: WebhookEmitter | null;
 
   /** Asked when everything else allows a call or a batch; what it throws surfaces, and nothing was taken. */
   teamChecker?: (apiKey: string, credits: number) => Verdict;
@@ -464,8 +527,476 @@ export class Gate {
    */
   refund(apiKey: string, toolName: string, credits: number): void;
   get refundOnFailure(): boolean;
-  /** Stops timers; everything else goes on. */
+  /** Stops timers, and posts the webhook's events that are waiting; everything else goes on. */
   destroy(): void;
+}
+
+// ── Analytics ────────────────────────────────────────────────────────────────
+
+/** `daily` counts in 24 hours from the start of the range. */
+export type BucketGranularity = 'hourly' | 'daily';
+
+/** One step of a report's range. The first begins with the range, the last ends with it. */
+export interface TimeBucket {
+  /** ISO 8601, UTC. */
+  start: string;
+  end: string;
+  calls: number;
+  allowed: number;
+  denied: number;
+  /** Credits of calls that were let through, refunds subtracted. */
+  credits: number;
+}
+
+/** One tool of a report. */
+export interface ToolBreakdown {
+  tool: string;
+  calls: number;
+  allowed: number;
+  denied: number;
+  credits: number;
+  /** Share of calls that were let through, 0 to 1. */
+  successRate: number;
+  /** Credits for each call that was let through; 0 without any. */
+  avgCreditsPerCall: number;
+}
+
+/** One key of a report. */
+export interface TopConsumer {
+  /** The name in its first event, or else the first ten characters of the key and `...`. */
+  keyName: string;
+  calls: number;
+  credits: number;
+  denied: number;
+  /** The tool of most calls. */
+  topTool: string;
+}
+
+/** A range beside the period of the same length before it. */
+export interface TrendComparison {
+  current: { calls: number; credits: number; denied: number };
+  previous: { calls: number; credits: number; denied: number };
+  /** In percent, with one decimal; null where the period before has 0. */
+  change: { calls: number | null; credits: number | null; denied: number | null };
+}
+
+/** Sums over the events of a range. */
+export interface AnalyticsReport {
+  /** The range as it was asked for. */
+  from: string;
+  to: string;
+  granularity: BucketGranularity;
+  timeSeries: TimeBucket[];
+  /** Most calls first. */
+  tools: ToolBreakdown[];
+  /** Most credits first. */
+  topConsumers: TopConsumer[];
+  trend: TrendComparison;
+  summary: {
+    totalCalls: number;
+    totalCredits: number;
+    totalDenied: number;
+    uniqueKeys: number;
+    uniqueTools: number;
+    /** Share of calls that were let through; 1 without any. */
+    successRate: number;
+  };
+}
+
+/** Makes reports. Keeps nothing. */
+export class AnalyticsEngine {
+  /**
+   * Reports on events. The range has both its ends and is compared with timestamps as text: by default the last 24
+   * hours. `topN` (default 10) is how many consumers are listed. Throws a `RangeError` for an end that is no date and
+   * for a range of more than 10,000 buckets, and a `TypeError` that names an event that is no object.
+   */
+  report(
+    events: UsageEvent[],
+    options?: { from?: string; to?: string; granularity?: BucketGranularity; topN?: number },
+  ): AnalyticsReport;
+}
+
+// ── Alerts ───────────────────────────────────────────────────────────────────
+
+export type AlertType =
+  | 'spending_threshold'
+  | 'credits_low'
+  | 'quota_warning'
+  | 'key_expiry_soon'
+  | 'rate_limit_spike';
+
+/** When to raise an alert. */
+export interface AlertRule {
+  /** One that is not known never fires. */
+  type: AlertType;
+  /**
+   * `spending_threshold`: percent of all credits of the key that are spent, at least. `credits_low`: credits left, at
+   * most. `quota_warning`: percent of the key's own daily or monthly calls, at least. `key_expiry_soon`: seconds left,
+   * at most. `rate_limit_spike`: refusals in five minutes, at least.
+   */
+  threshold: number;
+  /** The pause after it fired for a key. Absent or 0 is 3600; negative is none. */
+  cooldownSeconds?: number;
+}
+
+export interface AlertEngineConfig {
+  /** Read when the engine is made. */
+  rules: AlertRule[];
+  /** Give alerts out, but keep none to be fetched. Default false. */
+  dryRun?: boolean;
+}
+
+/** Something an operator wants to know. */
+export interface Alert {
+  type: AlertType;
+  /** ISO 8601, UTC. */
+  timestamp: string;
+  /** The first ten characters of the key and `...`. */
+  keyPrefix: string;
+  keyName: string;
+  threshold: number;
+  /** What met the threshold, in its unit. */
+  currentValue: number;
+  message: string;
+  metadata: Record<string, unknown>;
+}
+
+/** Checks keys against rules. Cooldowns and refusals are counted by the first ten characters of a key. */
+export class AlertEngine {
+  /** Throws a `TypeError` that names a rule that is no object. */
+  constructor(config?: AlertEngineConfig);
+  /** Checks a key against each rule in order; gives what fires now. */
+  check(key: string, record: ApiKeyRecord, context?: { rateLimitDenied?: boolean }): Alert[];
+  /** Counts a refusal by a rate limit. Those that are five minutes old are forgotten with the next one. */
+  recordRateLimitDenial(key: string): void;
+  /** Fetches the alerts that wait, oldest first: the objects that `check` gave. At most the latest 10,000 wait. */
+  consumeAlerts(): Alert[];
+  /** How many alerts wait. */
+  get pendingCount(): number;
+  /** The rules, in a new array. */
+  get configuredRules(): AlertRule[];
+  /** Forgets cooldowns, refusals, and alerts that wait. */
+  clearCooldowns(): void;
+}
+
+// ── Audit log ────────────────────────────────────────────────────────────────
+
+/** What the gate itself writes in the audit log. Scripts may log any other text as a type. */
+export type AuditEventType =
+  | 'key.created'
+  | 'key.revoked'
+  | 'key.rotated'
+  | 'key.topup'
+  | 'key.acl_updated'
+  | 'key.expiry_updated'
+  | 'key.quota_updated'
+  | 'key.tags_updated'
+  | 'key.ip_updated'
+  | 'key.limit_updated'
+  | 'gate.allow'
+  | 'gate.deny'
+  | 'session.created'
+  | 'session.destroyed'
+  | 'oauth.client_registered'
+  | 'oauth.token_issued'
+  | 'oauth.token_revoked'
+  | 'team.created'
+  | 'team.updated'
+  | 'team.deleted'
+  | 'team.key_assigned'
+  | 'team.key_removed'
+  | 'admin.auth_failed'
+  | 'admin.alerts_configured'
+  | 'webhook.dead_letter_cleared'
+  | 'billing.refund';
+
+/** Who did what. What a log hands out is live: what is changed in it counts in later queries, exports and sums. */
+export interface AuditEvent {
+  /** Counted from 1. */
+  id: number;
+  /** ISO 8601, UTC. */
+  timestamp: string;
+  type: AuditEventType;
+  /** `admin`, a masked key, or what the script says. */
+  actor: string;
+  message: string;
+  /** The object that was logged. */
+  metadata: Record<string, unknown>;
+}
+
+/** How much a log keeps. A property that is given counts even when it is undefined, which is no limit. */
+export interface AuditLogConfig {
+  /** Events kept, the newest. 0 is no limit. Default 10,000. */
+  maxEvents: number;
+  /** Hours that an event is kept. 0 or below is no limit. Default 720. */
+  maxAgeHours: number;
+  /** Milliseconds between two looks for events that are too old. 0 or below is never. Default 60,000. */
+  cleanupIntervalMs: number;
+}
+
+/** What events are to be like, all of it. What is absent or empty asks for nothing. */
+export interface AuditQuery {
+  types?: AuditEventType[];
+  /** A part of the actor, whatever its case. */
+  actor?: string;
+  /** No earlier than this date. One that cannot be read is met by no event. */
+  since?: string;
+  /** No later than this date. */
+  until?: string;
+  /** Events at most: 1 to 1000, by default 100. A table has all unless told otherwise. */
+  limit?: number;
+  /** Events to pass over. */
+  offset?: number;
+}
+
+/** A page of events, newest first. */
+export interface AuditQueryResult {
+  /** Events that were asked for, on all pages. */
+  total: number;
+  offset: number;
+  limit: number;
+  events: AuditEvent[];
+}
+
+/** Keeps in memory who did what. */
+export class AuditLogger {
+  constructor(config?: Partial<AuditLogConfig>);
+  /** Keeps an event and returns it. The metadata is kept as it is, not copied. */
+  log(type: AuditEventType, actor: string, message: string, metadata?: Record<string, unknown>): AuditEvent;
+  /** A page of the events that are asked for. Throws a `TypeError` for types that are no array. */
+  query(q?: AuditQuery): AuditQueryResult;
+  /** What the log holds, in sums. */
+  stats(): {
+    totalEvents: number;
+    oldestEvent: string | null;
+    newestEvent: string | null;
+    eventsByType: Record<string, number>;
+    eventsLastHour: number;
+    eventsLast24h: number;
+  };
+  /** All events, oldest first: the same objects each time. */
+  exportAll(): AuditEvent[];
+  /** The events that are asked for as CSV, newest first and without metadata. */
+  exportCsv(q?: AuditQuery): string;
+  get size(): number;
+  /** Drops events that are too old, and tells how many those were. */
+  enforceRetention(): number;
+  /** Forgets all events; ids start at 1 again. */
+  clear(): void;
+  /** Stops the timer; everything else goes on. */
+  destroy(): void;
+}
+
+/**
+ * A key as it may be shown: the first seven characters, `...` and the last four, but never more than half of it beside
+ * its `pg_`; `***` for none or one of fewer than ten. Throws a `TypeError` for what is no text.
+ */
+export function maskKeyForAudit(key: string | null | undefined): string;
+
+// ── Metrics ──────────────────────────────────────────────────────────────────
+
+/** Labels of a sample by their names. */
+export type MetricLabels = Record<string, string>;
+
+/**
+ * Counts what happens, and shows it to Prometheus. A label has at most 1,000 different values and a metric at most
+ * 10,000 samples; what comes beyond is counted as `other`. Values of labels that are no texts throw a `TypeError`.
+ */
+export class MetricsCollector {
+  constructor();
+  /** Adds a counter, unless there is a metric of that name. */
+  registerCounter(name: string, help: string): void;
+  /** Adds a gauge, unless there is a metric of that name. With a supplier, that is asked whenever the gauge is shown. */
+  registerGauge(name: string, help: string, supplier?: () => number): void;
+  /** Adds to a counter, by default 1; does nothing for what is none. */
+  increment(name: string, labels?: MetricLabels, amount?: number): void;
+  /** Sets a gauge; does nothing for what is none. */
+  setGauge(name: string, value: number, labels?: MetricLabels): void;
+  /** Counts a call of a tool, the credits it was charged, or the code before the `:` of why it was denied. */
+  recordToolCall(tool: string, allowed: boolean, creditsCharged: number, denyReason?: string): void;
+  /** Counts an HTTP request; paths below `/keys`, `/audit` and `/oauth` are counted together. */
+  recordHttpRequest(method: string, path: string, statusCode: number): void;
+  /** Counts a call that was over a rate limit. */
+  recordRateLimitHit(tool: string): void;
+  /** Counts credits that were given back. */
+  recordRefund(tool: string, credits: number): void;
+  /** All metrics in Prometheus' text format 0.0.4. What a supplier throws surfaces. */
+  serialize(): string;
+  /** What a counter has counted; 0 for what is none. */
+  getCounter(name: string, labels?: MetricLabels): number;
+  /** What a gauge was set to or, without labels, what its supplier says; 0 for what is none. */
+  getGauge(name: string, labels?: MetricLabels): number;
+}
+
+// ── Prices ───────────────────────────────────────────────────────────────────
+
+/** What a tool costs and how often it may be called, as clients are told. */
+export interface ToolPricingInfo {
+  name: string;
+  creditsPerCall: number;
+  /** Credits for each KiB of arguments; 0 is no surcharge. */
+  creditsPerKbInput: number;
+  /** 0 when only the global limit counts. */
+  rateLimitPerMin: number;
+  /** `dynamic` when the size of the arguments counts. */
+  pricingModel: 'flat' | 'dynamic';
+}
+
+/** What clients need to know of paying at a server. */
+export interface ServerPaymentMetadata {
+  specVersion: string;
+  serverName: string;
+  billingModel: 'credits';
+  defaultCreditsPerCall: number;
+  globalRateLimitPerMin: number;
+  shadowMode: boolean;
+  authMethods: string[];
+  oauthSupported: boolean;
+  paymentErrorCode: number;
+  pricingEndpoint: string;
+  globalQuota: QuotaConfig | null;
+  /** How many tools are known. */
+  toolCount: number;
+}
+
+export interface PricingResponse {
+  server: ServerPaymentMetadata;
+  tools: ToolPricingInfo[];
+}
+
+/** Tells prices. The configuration is kept, not copied: later changes show. */
+export class ToolRegistry {
+  constructor(config: PayGateConfig, hasOAuth: boolean);
+  /** Replaces the names of the known tools: the array itself is kept. */
+  setDiscoveredTools(toolNames: string[]): void;
+  getServerMetadata(): ServerPaymentMetadata;
+  /** The price of a tool, known or not. */
+  getToolPricing(toolName: string): ToolPricingInfo;
+  /** All known tools, in the order in which they were set. */
+  getFullPricing(): PricingResponse;
+  /** Copies tools with their prices as `_pricing`, and makes them the known ones. */
+  injectPricingIntoToolsList<Tool extends { name: string; [member: string]: unknown }>(
+    tools: Tool[],
+  ): Array<Tool & { _pricing: ToolPricingInfo }>;
+  /** What a client that cannot pay is told. */
+  buildPaymentRequired(
+    toolName: string,
+    creditsNeeded: number,
+    creditsAvailable: number,
+  ): {
+    tool: string;
+    creditsNeeded: number;
+    creditsAvailable: number;
+    pricing: ToolPricingInfo;
+    topUpEndpoint: string;
+    balanceEndpoint: string;
+    pricingEndpoint: string;
+  };
+}
+
+// ── Webhooks ─────────────────────────────────────────────────────────────────
+
+/** What an operator or the system did. */
+export interface WebhookAdminEvent {
+  type: 'key.created' | 'key.revoked' | 'key.rotated' | 'key.topup' | 'key.expired' | 'alert.fired';
+  /** ISO 8601, when it was queued. */
+  timestamp: string;
+  actor: string;
+  metadata: Record<string, unknown>;
+}
+
+/** Something to tell. What has a `type` that is text is an admin event. */
+export type WebhookEvent = UsageEvent | WebhookAdminEvent;
+
+/** A delivery that was given up. */
+export interface DeadLetterEntry {
+  /** In the order in which they came, both kinds. */
+  events: WebhookEvent[];
+  /** The number of the last attempt, the first being 0. */
+  attempts: number;
+  /** Why the last attempt failed: `HTTP 500`, `connect ECONNREFUSED 127.0.0.1:80`, `Timeout (10s)`. */
+  lastError: string;
+  /** ISO 8601. */
+  firstAttempt: string;
+  /** ISO 8601. */
+  lastAttempt: string;
+  url: string;
+}
+
+/**
+ * Posts events to a receiver in batches: `{ sentAt, deliveryId, events?, adminEvents? }`, signed with
+ * `X-PayGate-Signature: t=<seconds>,v1=<hex>` over `<seconds>.<body>`. A receiver that answers anything but 2xx, or
+ * nothing within 10 seconds, is tried again (`X-PayGate-Retry`) under the same id (`deliveryId`, `X-PayGate-Delivery`),
+ * so that it can tell a delivery it has seen.
+ *
+ * Everything is in memory. Timers keep no process alive, a post under way does; `destroy()` before the end posts what is
+ * left, `process.exit()` loses it.
+ */
+export class WebhookEmitter {
+  constructor(
+    url: string,
+    options?: {
+      /** Signs every post; null or empty for unsigned. */
+      secret?: string | null;
+      /** Events that are posted at once when so many have gathered, at most 10,000. Default 10. */
+      batchSize?: number;
+      /** How often the others are posted, in milliseconds. Default 5000. */
+      flushIntervalMs?: number;
+      /** Attempts after the first; 0 for none. Default 5. */
+      maxRetries?: number;
+      /** The pause after the first attempt, in milliseconds, up to a tenth shorter; each is twice the last. Default 1000. */
+      baseDelayMs?: number;
+      /** Deliveries that were given up and are kept, at most 10,000. Default 1000. */
+      maxDeadLetters?: number;
+    },
+  );
+  readonly maxRetries: number;
+  /** Queues an event. Throws a `TypeError` for what is no object or has no form in JSON. */
+  emit(event: UsageEvent): void;
+  /** Queues an admin event, with the present time. */
+  emitAdmin(type: WebhookAdminEvent['type'], actor: string, metadata?: Record<string, unknown>): void;
+  /** Posts the oldest events, up to a batch. Does not wait for the receiver. */
+  flush(): void;
+  /** The deliveries that were given up and are kept, oldest first. */
+  getDeadLetters(): DeadLetterEntry[];
+  /** Forgets them, and says how many they were. */
+  clearDeadLetters(): number;
+  /** What has become of deliveries so far. */
+  getRetryStats(): {
+    pendingRetries: number;
+    deadLetterCount: number;
+    totalDelivered: number;
+    totalFailed: number;
+    totalRetries: number;
+  };
+  /** Stops the timers and flushes once. What waits to be tried again stays. */
+  destroy(): void;
+  /** The HMAC-SHA256 of a payload, in lower-case hexadecimal. */
+  static sign(payload: string, secret: string): string;
+  /** Whether a signature is that of a payload, compared in constant time. Upper-case digits are not. */
+  static verify(payload: string, signature: string, secret: string): boolean;
+}
+
+// ── Stripe ───────────────────────────────────────────────────────────────────
+
+/**
+ * Turns what Stripe posts into credits. A payment is granted once, by the id of its event and of its checkout session or
+ * invoice; with a state file that holds for ever, without one as long as the process lives.
+ */
+export class StripeWebhookHandler {
+  /** The tolerance is in seconds, either way; default 300. */
+  constructor(store: KeyStore, webhookSecret: string, toleranceSec?: number);
+  /**
+   * Handles a post: its body as it came, and its `Stripe-Signature` header. A payment whose key is unknown or was revoked
+   * is `parked`, and granted when Stripe tells of it again and the key is there: answer 200 to it. Throws when the state
+   * file cannot be read or written: answer 500, so that Stripe tells it again.
+   */
+  handleWebhook(
+    rawBody: string,
+    signatureHeader: string,
+  ): { success: boolean; event?: string; apiKey?: string; creditsAdded?: number; error?: string; parked?: boolean };
+  /** Whether a header holds a signature of a body. */
+  verifySignature(rawBody: string, signatureHeader: string): boolean;
 }
 
 // ── Teams ────────────────────────────────────────────────────────────────────
@@ -552,5 +1083,219 @@ export class TeamManager {
   /** Adds teams to those that are here, completing what older ones lack. */
   fromJSON(data: Array<[string, TeamRecord]>): void;
 }
+
+// ── OAuth ────────────────────────────────────────────────────────────────────
+
+/** How an authorization server is set up. */
+export interface OAuthConfig {
+  /** What the server calls itself, as it is written. Default: where it is asked at, in process `http://localhost:3402`. */
+  issuer: string;
+  /** Seconds; 0 or less is for ever. Default: 3600. */
+  accessTokenTtl: number;
+  /** Seconds; 0 or less is for ever. Default: 2592000, 30 days. */
+  refreshTokenTtl: number;
+  /** Seconds; 0 or less is no time at all. Default: 300. */
+  codeTtl: number;
+  /** Advertised. Default: `tools:*`, `tools:read`, `tools:write`. */
+  scopes: string[];
+  /** Whether clients that are linked to a key get codes over HTTP without its owner being asked. Default: true. */
+  approveLinked?: boolean;
+  /**
+   * Whether a refresh token works once and is answered with the next. One that is used again revokes all tokens of its
+   * approval. Default: false.
+   */
+  rotateRefreshTokens?: boolean;
+}
+
+/** How a client shows who it is when it asks for tokens. */
+export type OAuthClientAuthMethod = 'client_secret_post' | 'client_secret_basic' | 'none';
+
+/** A registered client. What a provider hands out is live: edits count, and are in the file with the next change. */
+export interface OAuthClientRecord {
+  /** `pg_client_` and 32 hexadecimal digits. */
+  clientId: string;
+  /**
+   * `pg_secret_` and 64 hexadecimal digits; only `registerClient` tells it. Null for a client that wants to
+   * authenticate by `none`.
+   */
+  clientSecret?: string | null;
+  /** At most 200 characters. */
+  clientName: string;
+  /** At most 10 at registration. */
+  redirectUris: string[];
+  grantTypes: string[];
+  /** What codes may be asked for; `tools:*` is no bound. */
+  scope: string;
+  createdAt: string;
+  /** The full API key that tokens stand for. */
+  apiKeyRef: string | null;
+  /** Present when the client registered one: it must authenticate so. */
+  tokenEndpointAuthMethod?: OAuthClientAuthMethod;
+}
+
+/** A token as a state file has it. */
+export interface OAuthTokenRecord {
+  /** `sha256:` and 64 hexadecimal digits; the token itself where 2.9.0 wrote the file. */
+  token: string;
+  tokenType: 'access' | 'refresh';
+  clientId: string;
+  scope: string;
+  /** The full API key that it stands for. */
+  apiKeyRef: string;
+  /** Milliseconds since 1970; 0 is never. */
+  expiresAt: number;
+  createdAt: string;
+  /** Shared by all tokens of one approval. */
+  family?: string;
+  /** A refresh token that was answered with the next one. */
+  used?: boolean;
+}
+
+/** What an authorization server offers (RFC 8414). */
+export interface OAuthServerMetadata {
+  issuer: string;
+  authorization_endpoint: string;
+  token_endpoint: string;
+  registration_endpoint: string;
+  revocation_endpoint: string;
+  scopes_supported: string[];
+  response_types_supported: string[];
+  grant_types_supported: string[];
+  code_challenge_methods_supported: string[];
+  token_endpoint_auth_methods_supported: string[];
+}
+
+/**
+ * Registers clients, and issues tokens that stand for API keys. Keeps the process alive until `destroy`.
+ *
+ * With a state file every change is in it when the method returns; of secrets and tokens it has hashes. What cannot be
+ * written is told by `console.error`. A damaged file is moved aside to `<file>.corrupt-<time>`; a key store's file is
+ * left as it is, and nothing is saved.
+ */
+export class OAuthProvider {
+  /** Throws a `TypeError` for a time that is no number and for scopes that are no list. */
+  constructor(config?: Partial<OAuthConfig>, statePath?: string);
+  /**
+   * Registers a client under a random id; its secret is told here alone. Throws an `Error` without a name or an address
+   * to return to, and for an address that is no URL or that runs as a script. When there are 10,000 clients, the oldest
+   * that has neither key nor tokens makes room.
+   */
+  registerClient(params: {
+    clientName: string;
+    redirectUris: string[];
+    grantTypes?: string[];
+    scope?: string;
+    apiKeyRef?: string;
+    tokenEndpointAuthMethod?: OAuthClientAuthMethod;
+  }): OAuthClientRecord & { clientSecret: string | null };
+  /** A client, without its secret. */
+  getClient(clientId: string): OAuthClientRecord | null;
+  /** Links a client to a key, or to none. False for an unknown client. The key is not looked up. */
+  linkClientToApiKey(clientId: string, apiKey: string | null): boolean;
+  /** All clients in order, with the first twelve characters of their secrets, or `none`. */
+  listClients(): Array<Omit<OAuthClientRecord, 'clientSecret'> & { clientSecretPrefix: string }>;
+  /**
+   * An authorization code that works once and soon. Of the scope that is asked for counts what the client may have.
+   * Throws an `Error` that says what is wrong: client, address, challenge, key or scope.
+   */
+  createAuthCode(params: {
+    clientId: string;
+    redirectUri: string;
+    codeChallenge: string;
+    codeChallengeMethod?: string;
+    scope?: string;
+    apiKeyRef?: string;
+  }): string;
+  /**
+   * The tokens for a code, which is used up whatever the answer. `expiresIn` is in seconds. Throws an `Error` that
+   * begins with `invalid_grant: `, or with `invalid_client: ` when the client has to authenticate and does not.
+   */
+  exchangeCode(params: {
+    code: string;
+    clientId: string;
+    redirectUri: string;
+    codeVerifier: string;
+    clientSecret?: string;
+  }): { accessToken: string; refreshToken: string; expiresIn: number; tokenType: string; scope: string };
+  /**
+   * The next access token, and the next refresh token where they rotate. Of the scope that is asked for counts what
+   * the refresh token has. Throws as `exchangeCode`, and `invalid_scope: ` when nothing of the scope is left.
+   */
+  refreshAccessToken(params: {
+    refreshToken: string;
+    clientId: string;
+    scope?: string;
+    clientSecret?: string;
+  }): { accessToken: string; refreshToken?: string; expiresIn: number; tokenType: string; scope: string };
+  /** What a live access token stands for. The key is not looked up. */
+  validateToken(bearerToken: string): { apiKey: string; scope: string; clientId: string } | null;
+  /** Revokes a token of either kind and all of its approval. False when it is unknown. */
+  revokeToken(token: string): boolean;
+  getMetadata(): OAuthServerMetadata;
+  /** Tokens of both kinds, those included that have expired and were not yet swept away. */
+  get tokenCount(): number;
+  get clientCount(): number;
+  /** Stops the timer that removes what has expired; everything else goes on. */
+  destroy(): void;
+}
+
+// ── Sessions and event streams ───────────────────────────────────────────────
+
+/** One MCP session. Live: what is assigned to it counts. */
+export interface McpSession {
+  /** `mcp_sess_` and 32 hex digits. */
+  id: string;
+  /** Milliseconds since 1970. */
+  createdAt: number;
+  /** Milliseconds since 1970. */
+  lastActivityAt: number;
+  /** The open event streams. */
+  sseConnections: Set<ServerResponse>;
+  /** The key that the session was made with. */
+  apiKey: string | null;
+}
+
+export interface SessionManagerConfig {
+  /** How long a session lives without being used. Default 1,800,000 (half an hour). */
+  sessionTimeoutMs: number;
+  /** Most sessions. One more ends the one that was used longest ago. Default 1000. */
+  maxSessions: number;
+  /** Most event streams of one session. Default 3. */
+  maxSsePerSession: number;
+}
+
+/** Sessions of MCP clients. Idle ones are swept once a minute, which keeps the process alive until `destroy()`. */
+export class SessionManager {
+  constructor(config?: Partial<SessionManagerConfig>);
+  /** Makes a session and gives its id. */
+  createSession(apiKey: string | null): string;
+  /** A session that lives. Counts as use. */
+  getSession(sessionId: string): McpSession | null;
+  /** Gives a session one more stream, until that closes. False without such a session, or when it has enough. Counts as use. */
+  addSseConnection(sessionId: string, res: ServerResponse): boolean;
+  /** Sends a JSON-RPC message on all streams of a session; a stream that fails is dropped. Throws `TypeError` for what is no JSON. */
+  sendNotification(sessionId: string, message: unknown): void;
+  /** Ends a session and its streams. False when there is none. */
+  destroySession(sessionId: string): boolean;
+  /** How many sessions there are, with idle ones that were not swept yet. */
+  get sessionCount(): number;
+  /** Ends all sessions, and the sweep. */
+  destroy(): void;
+}
+
+/** Starts an event stream: status 200 and its headers. Headers of the same name are replaced by yours. */
+export function writeSseHeaders(res: ServerResponse, extraHeaders?: Record<string, string>): void;
+/** Writes one event with JSON data. Throws `TypeError`, and writes nothing, for data that is no JSON. */
+export function writeSseEvent(res: ServerResponse, data: unknown, eventType?: string): void;
+/** Writes a comment, so that nobody on the way takes the stream for dead. */
+export function writeSseKeepAlive(res: ServerResponse): void;
+
+/** The admin page as one HTML document, with the server's name in its title. It needs the routes of a gateway beside it. */
+export function getDashboardHtml(serverName: string): string;
+
+// ── Client ───────────────────────────────────────────────────────────────────
+
+export { PayGateClient, PayGateError } from './client.js';
+export type { PayGateClientConfig, CreditsNeededInfo, BalanceInfo } from './client.js';
 
 export {};

@@ -1,31 +1,85 @@
 // A user's view of the types. Compiled, never run: each line that must not compile says so.
 
 import {
+  AlertEngine,
+  AnalyticsEngine,
+  AuditLogger,
   DEFAULT_CONFIG,
   Gate,
   KeyStore,
+  MetricsCollector,
+  OAuthProvider,
   QuotaTracker,
   RateLimiter,
   TeamManager,
+  ToolRegistry,
   UsageMeter,
+  formatDiagnostics,
+  maskKeyForAudit,
+  validateConfig,
+  type ConfigDiagnostic,
+  type ValidatableConfig,
+  PayGateClient,
+  PayGateError,
+  SessionManager,
+  getDashboardHtml,
+  writeSseEvent,
+  writeSseHeaders,
+  writeSseKeepAlive,
+  type Alert,
+  type AlertEngineConfig,
+  type AlertRule,
+  type AlertType,
+  type AnalyticsReport,
   type ApiKeyRecord,
+  type AuditEvent,
+  type AuditEventType,
+  type AuditLogConfig,
+  type AuditQuery,
+  type AuditQueryResult,
   type BatchGateResult,
   type BatchToolCall,
+  type BucketGranularity,
   type GateDecision,
   type JsonRpcError,
   type JsonRpcRequest,
   type JsonRpcResponse,
+  type OAuthClientAuthMethod,
+  type OAuthClientRecord,
+  type OAuthConfig,
+  type OAuthServerMetadata,
+  type OAuthTokenRecord,
+  type MetricLabels,
   type PayGateConfig,
+  type PricingResponse,
   type QuotaConfig,
   type ServerBackendConfig,
+  type ServerPaymentMetadata,
   type TeamRecord,
   type TeamUsageSummary,
+  type TimeBucket,
+  type ToolBreakdown,
   type ToolCallParams,
   type ToolInfo,
   type ToolPricing,
+  type ToolPricingInfo,
+  type TopConsumer,
+  type TrendComparison,
   type UsageEvent,
   type UsageSummary,
+  type BalanceInfo,
+  type CreditsNeededInfo,
+  type McpSession,
+  type PayGateClientConfig,
+  type SessionManagerConfig,
+  StripeWebhookHandler,
+  WebhookEmitter,
+  type DeadLetterEntry,
+  type WebhookAdminEvent,
+  type WebhookEvent,
 } from 'paygate-mcp';
+import { PayGateClient as SameClient, type ToolCallResult } from 'paygate-mcp/client';
+import { createServer } from 'node:http';
 
 /** Compiles only when both types are the same. */
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -113,5 +167,136 @@ teams.updateTeam(team.id, { quota: null, tags: { x: null } });
 const summary = teams.getUsageSummary(team.id, (key) => store.getKey(key));
 same<Same<typeof summary, TeamUsageSummary | null>>();
 teams.fromJSON(teams.toJSON());
+
+const report = new AnalyticsEngine().report(meter.getEvents(), { from: '2026-01-01', granularity: 'daily', topN: 5 });
+same<Same<typeof report, AnalyticsReport>>();
+same<Same<typeof report.granularity, BucketGranularity>>();
+same<Same<typeof report.timeSeries, TimeBucket[]>>();
+same<Same<typeof report.tools, ToolBreakdown[]>>();
+same<Same<typeof report.topConsumers, TopConsumer[]>>();
+same<Same<typeof report.trend, TrendComparison>>();
+same<Same<typeof report.trend.change.calls, number | null>>();
+new AnalyticsEngine().report([]);
+// @ts-expect-error hours or days
+new AnalyticsEngine().report([], { granularity: 'weekly' });
+
+const rules: AlertRule[] = [{ type: 'credits_low', threshold: 5 }, { type: 'rate_limit_spike', threshold: 3, cooldownSeconds: 60 }];
+const alertConfig: AlertEngineConfig = { rules, dryRun: true };
+const alerts = new AlertEngine(alertConfig);
+new AlertEngine();
+alerts.recordRateLimitDenial('pg_key');
+same<Same<ReturnType<typeof alerts.check>, Alert[]>>();
+alerts.check('pg_key', record, { rateLimitDenied: true });
+same<Same<ReturnType<typeof alerts.consumeAlerts>, Alert[]>>();
+same<Same<Alert['type'], AlertType>>();
+same<Same<typeof alerts.configuredRules, AlertRule[]>>();
+same<Same<typeof alerts.pendingCount, number>>();
+// @ts-expect-error there is no such type
+rules.push({ type: 'nope', threshold: 1 });
+
+const auditConfig: Partial<AuditLogConfig> = { maxEvents: 5 };
+const audit = new AuditLogger(auditConfig);
+new AuditLogger();
+same<Same<ReturnType<typeof audit.log>, AuditEvent>>();
+audit.log('key.created', 'admin', 'Key created: x', { name: 'x' });
+const auditQuery: AuditQuery = { types: ['gate.deny'], since: '2026-01-01', limit: 10 };
+same<Same<ReturnType<typeof audit.query>, AuditQueryResult>>();
+audit.exportCsv(auditQuery).trim();
+same<Same<AuditEvent['type'], AuditEventType>>();
+same<Same<ReturnType<typeof audit.stats>['oldestEvent'], string | null>>();
+same<Same<ReturnType<typeof maskKeyForAudit>, string>>();
+// @ts-expect-error there is no such type
+audit.log('key.painted', 'admin', 'm');
+
+const metrics = new MetricsCollector();
+const labels: MetricLabels = { queue: 'a' };
+metrics.registerGauge('depth', 'Queue depth', () => 1);
+metrics.increment('jobs_total', labels, 2);
+same<Same<ReturnType<typeof metrics.getGauge>, number>>();
+same<Same<ReturnType<typeof metrics.serialize>, string>>();
+// @ts-expect-error values of labels are texts
+metrics.increment('jobs_total', { code: 5 });
+
+const registry = new ToolRegistry(config, false);
+registry.setDiscoveredTools(['search']);
+same<Same<ReturnType<typeof registry.getServerMetadata>, ServerPaymentMetadata>>();
+same<Same<ReturnType<typeof registry.getToolPricing>, ToolPricingInfo>>();
+same<Same<ReturnType<typeof registry.getFullPricing>, PricingResponse>>();
+const [listed] = registry.injectPricingIntoToolsList([{ name: 'a', title: 'A' }]);
+same<Same<NonNullable<typeof listed>['_pricing'], ToolPricingInfo>>();
+same<Same<NonNullable<typeof listed>['title'], string>>();
+same<Same<ReturnType<typeof registry.buildPaymentRequired>['pricing'], ToolPricingInfo>>();
+
+const sessions = new SessionManager({ maxSessions: 5 });
+same<Same<ReturnType<typeof sessions.getSession>, McpSession | null>>();
+same<Same<SessionManagerConfig['sessionTimeoutMs'], number>>();
+createServer((_request, response) => {
+  writeSseHeaders(response, { 'Mcp-Session-Id': sessions.createSession(null) });
+  writeSseEvent(response, { a: 1 }, 'message');
+  writeSseKeepAlive(response);
+  sessions.addSseConnection('mcp_sess_', response);
+});
+same<Same<ReturnType<typeof getDashboardHtml>, string>>();
+
+const oauthConfig: Partial<OAuthConfig> = { accessTokenTtl: 60, rotateRefreshTokens: true };
+const oauth = new OAuthProvider(oauthConfig, 'oauth.json');
+const registered = oauth.registerClient({ clientName: 'App', redirectUris: ['http://localhost/cb'] });
+same<Same<typeof registered.clientSecret, string | null>>();
+same<Same<ReturnType<typeof oauth.getClient>, OAuthClientRecord | null>>();
+same<Same<ReturnType<typeof oauth.validateToken>, { apiKey: string; scope: string; clientId: string } | null>>();
+same<Same<ReturnType<typeof oauth.getMetadata>, OAuthServerMetadata>>();
+same<Same<ReturnType<typeof oauth.refreshAccessToken>['refreshToken'], string | undefined>>();
+same<Same<OAuthTokenRecord['tokenType'], 'access' | 'refresh'>>();
+same<Same<OAuthClientAuthMethod, NonNullable<OAuthClientRecord['tokenEndpointAuthMethod']>>>();
+same<Same<typeof oauth.tokenCount, number>>();
+// @ts-expect-error a list says how a secret begins, and no more
+oauth.listClients()[0]?.clientSecret;
+// @ts-expect-error a challenge is needed
+oauth.createAuthCode({ clientId: 'pg_client_1', redirectUri: 'http://localhost/cb' });
+
+const clientConfig: PayGateClientConfig = { url: 'http://localhost:3402', apiKey: 'pg_key', timeout: 5000 };
+const client = new PayGateClient({
+  ...clientConfig,
+  autoRetry: true,
+  onCreditsNeeded: async (info) => {
+    same<Same<typeof info, CreditsNeededInfo>>();
+    return true;
+  },
+});
+same<Same<typeof PayGateClient, typeof SameClient>>();
+same<Same<Awaited<ReturnType<typeof client.callTool>>, ToolCallResult>>();
+same<Same<Awaited<ReturnType<typeof client.getBalance>>, BalanceInfo>>();
+same<Same<typeof client.lastKnownBalance, number | null>>();
+void client.callTool('search', { q: 1 }, { signal: AbortSignal.timeout(5) });
+same<Same<PayGateError['data'], unknown>>();
+// @ts-expect-error a key is needed
+new PayGateClient({ url: 'http://localhost:3402' });
+
+const findings = validateConfig({ serverCommand: 'node', servers: [{}], toolPricing: { search: {} }, port: 3402 });
+same<Same<typeof findings, ConfigDiagnostic[]>>();
+same<Same<ConfigDiagnostic['level'], 'error' | 'warning'>>();
+same<Same<ReturnType<typeof formatDiagnostics>, string>>();
+formatDiagnostics(validateConfig({ ...DEFAULT_CONFIG, serverCommand: 'node' } satisfies ValidatableConfig & PayGateConfig));
+// @ts-expect-error a port is a number
+validateConfig({ port: '3402' });
+
+const webhook = new WebhookEmitter('https://example.com/hook', { secret: null, batchSize: 3, maxRetries: 0 });
+same<Same<typeof gate.webhook, WebhookEmitter | null>>();
+same<Same<typeof webhook.maxRetries, number>>();
+same<Same<ReturnType<typeof webhook.getDeadLetters>, DeadLetterEntry[]>>();
+same<Same<DeadLetterEntry['events'][number], WebhookEvent>>();
+same<Same<WebhookEvent, UsageEvent | WebhookAdminEvent>>();
+same<Same<ReturnType<typeof webhook.getRetryStats>['pendingRetries'], number>>();
+webhook.emit({ timestamp: '', apiKey: '', keyName: '', tool: '', creditsCharged: 1, allowed: true });
+webhook.emitAdmin('key.created', 'admin', { a: 1 });
+// @ts-expect-error there is no such event
+webhook.emitAdmin('key.forgotten', 'admin');
+same<Same<ReturnType<typeof WebhookEmitter.verify>, boolean>>();
+
+const handled = new StripeWebhookHandler(store, 'whsec', 300).handleWebhook('{}', 't=1,v1=0');
+same<Same<typeof handled.creditsAdded, number | undefined>>();
+same<Same<typeof handled.parked, boolean | undefined>>();
+// @ts-expect-error a secret is needed
+new StripeWebhookHandler(store);
 
 export type Others = [JsonRpcError, JsonRpcRequest, JsonRpcResponse, ServerBackendConfig, ToolInfo, ToolPricing, ToolCallParams, BatchToolCall];

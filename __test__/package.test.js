@@ -4,7 +4,7 @@
 
 const assert = require('node:assert/strict');
 const { execFileSync } = require('node:child_process');
-const { readFileSync } = require('node:fs');
+const { readFileSync, readdirSync } = require('node:fs');
 const { join } = require('node:path');
 const test = require('node:test');
 
@@ -12,7 +12,45 @@ const root = join(__dirname, '..');
 const paygate = require('..');
 const { example } = require('./support/example.js');
 
-const NAMES = ['Gate', 'KeyStore', 'UsageMeter', 'RateLimiter', 'QuotaTracker', 'TeamManager', 'DEFAULT_CONFIG'];
+/** Everything that 2.9.0 exports, in its order. */
+const ALL_NAMES = [
+  'PayGateServer',
+  'Gate',
+  'McpProxy',
+  'HttpMcpProxy',
+  'MultiServerRouter',
+  'KeyStore',
+  'UsageMeter',
+  'RateLimiter',
+  'StripeWebhookHandler',
+  'WebhookEmitter',
+  'QuotaTracker',
+  'OAuthProvider',
+  'SessionManager',
+  'writeSseHeaders',
+  'writeSseEvent',
+  'writeSseKeepAlive',
+  'AuditLogger',
+  'maskKeyForAudit',
+  'ToolRegistry',
+  'MetricsCollector',
+  'getDashboardHtml',
+  'AnalyticsEngine',
+  'AlertEngine',
+  'TeamManager',
+  'RedisClient',
+  'parseRedisUrl',
+  'RedisSubscriber',
+  'RedisSync',
+  'PayGateClient',
+  'PayGateError',
+  'validateConfig',
+  'formatDiagnostics',
+  'DEFAULT_CONFIG',
+];
+/** Those that are here. */
+const NAMES = ALL_NAMES.filter((name) => name in paygate);
+const CLASSES = NAMES.filter((name) => /^[A-Z]/.test(name) && name !== 'DEFAULT_CONFIG');
 
 example(
   'the default configuration, in field order',
@@ -31,7 +69,12 @@ test('the exports are read-only, in order, and classes need new', () => {
   assert.throws(() => {
     paygate.Gate = null;
   }, TypeError);
-  for (const name of NAMES.slice(0, -1)) assert.throws(() => paygate[name](), TypeError);
+  for (const name of NAMES) {
+    assert.equal(typeof paygate[name], name === 'DEFAULT_CONFIG' ? 'object' : 'function', name);
+    const { get, set, enumerable } = Object.getOwnPropertyDescriptor(paygate, name);
+    assert.ok(get !== undefined && set === undefined && enumerable, name);
+  }
+  for (const name of CLASSES) assert.throws(() => paygate[name](), TypeError, name);
   class Mine extends paygate.Gate {}
   const mine = new Mine(paygate.DEFAULT_CONFIG);
   assert.ok(mine instanceof paygate.Gate && mine.store instanceof paygate.KeyStore);
@@ -40,10 +83,41 @@ test('the exports are read-only, in order, and classes need new', () => {
 
 test('nothing but the package itself can be imported', () => {
   const script = `
-    for (const path of ['package.json', 'lib/native.js', 'lib/gate.js']) {
+    for (const path of ['package.json', 'lib/native.js', 'lib/gate.js', 'lib/client.js', 'server', 'dist/server.js']) {
       try { require('paygate-mcp/' + path); console.log(path); } catch (error) { if (error.code !== 'ERR_PACKAGE_PATH_NOT_EXPORTED') throw error; }
     }`;
   assert.equal(node('-e', script), '');
+});
+
+test('the client and the proxy can be had alone, and are the same classes', () => {
+  const client = require('paygate-mcp/client');
+  assert.deepEqual(Object.keys(client), ['PayGateClient', 'PayGateError']);
+  assert.equal(client.PayGateClient, paygate.PayGateClient);
+  assert.equal(client.PayGateError, paygate.PayGateError);
+  const proxy = require('paygate-mcp/proxy');
+  assert.deepEqual(Object.keys(proxy), ['McpProxy']);
+  assert.equal(proxy.McpProxy, paygate.McpProxy);
+  const script = `
+    import { PayGateClient, PayGateError } from 'paygate-mcp/client';
+    import { McpProxy } from 'paygate-mcp/proxy';
+    console.log(typeof PayGateClient, typeof PayGateError, typeof McpProxy)`;
+  assert.equal(node('--input-type=module', '-e', script), 'function function function\n');
+});
+
+test('the client alone loads nothing native', () => {
+  const script = `
+    require('paygate-mcp/client');
+    for (const path of Object.keys(require.cache)) if (path.endsWith('.node')) console.log(path)`;
+  assert.equal(node('-e', script), '');
+});
+
+test('one version everywhere', () => {
+  const read = (file) => readFileSync(join(root, file), 'utf8');
+  const { version } = JSON.parse(read('package.json'));
+  assert.match(read('Cargo.toml'), new RegExp(`^version = "${version}"$`, 'm'));
+  for (const platform of readdirSync(join(root, 'npm'))) {
+    assert.equal(JSON.parse(read(`npm/${platform}/package.json`)).version, version, platform);
+  }
 });
 
 test('an ES module can import the names of the package', () => {
@@ -70,12 +144,16 @@ test('every native function is entered through the guard that stops panics', () 
   assert.equal([...border.matchAll(/napi_create_function\(/g)].length, 1);
   assert.match(border, /napi_create_function\(env, null_mut\(\), 0, Some\(enter::<ARGUMENTS>\)/);
   assert.match(border, /extern "C" fn enter<[^{]*\{\s*guard\(env, \|\| \{/);
-  // Raw callbacks are the border's alone: `enter`, `free` and the registration.
-  for (const file of ['books.rs', 'gate.rs', 'key_store.rs', 'live_record.rs', 'quota_tracker.rs', 'rate_limiter.rs', 'table.rs', 'team_manager.rs', 'usage_meter.rs']) {
-    assert.doesNotMatch(read(file), /extern "C"|unsafe/, file);
+  // Raw callbacks are the border's alone, and each stops panics.
+  for (const file of readdirSync(join(root, 'crates/node/src')).filter((file) => !['call.rs', 'lib.rs'].includes(file))) {
+    assert.doesNotMatch(read(file), /extern "C"|\bunsafe\b/, file);
   }
-  assert.equal([...border.matchAll(/extern "C" fn/g)].length, 3);
-  assert.match(border, /extern "C" fn free<T>[\s\S]{0,500}catch_unwind\(AssertUnwindSafe\(\|\| drop/);
+  const callbacks = border.split(/extern "C" fn (?=\w)/).slice(1);
+  for (const callback of callbacks) {
+    const body = callback.slice(0, callback.indexOf('\n}\n'));
+    assert.match(body, /guard\(env, \|\| \{|catch_unwind\(AssertUnwindSafe\(/, body.split('(')[0]);
+  }
+  assert.ok(callbacks.length >= 3);
 });
 
 test('a panic in native code is an exception, and the process goes on', () => {

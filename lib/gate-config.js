@@ -65,6 +65,12 @@ class SeenConfig {
     return seen !== undefined && seen.holds(entry);
   }
 
+  /** Whether the whole price list still says the same. */
+  holdsAllPrices() {
+    const tools = Object.keys(this.toolPricing || NO_PRICES);
+    return tools.every((tool) => this.holdsPrice(tool)) && [...this.tools.keys()].every((tool) => this.holdsPrice(tool));
+  }
+
   /** Whether the size of a tool's arguments counts. */
   measures(tool) {
     return this.measuring && this.tools.get(tool)?.creditsPerKbInput > 0;

@@ -6,6 +6,7 @@ const { QuotaTracker } = require('./quota-tracker.js');
 const { SeenConfig, callsMax } = require('./gate-config.js');
 const { lastEvents, meterOf } = require('./usage-meter.js');
 const { limiterOf } = require('./rate-limiter.js');
+const { gateWebhook, emitterOf } = require('./webhook-emitter.js');
 
 /** Calls of a batch that pass as arguments; longer batches are handed over as text. */
 const SPREAD_MAX = 128;
@@ -21,26 +22,36 @@ const PARTLY = 2;
 /** Own to the package: what a gate is made of. */
 const GATE = Symbol('gate');
 
+/** The open call that the next decision is for: what it takes is kept there until the call has ended. */
+let opening;
+
+/** Makes a gate that decides on other threads too. */
+const SERVED = Symbol('served');
+
 class Gate {
-  constructor(config, statePath) {
+  constructor(config, statePath, served) {
     const seen = new SeenConfig(config);
     this.config = config;
     this.store = new KeyStore(statePath);
     const { handle: store, owner } = this.store[PARTS];
     this.rateLimiter = limiterOf(store, config.globalRateLimitPerMin);
-    const handle = call(native.gateNew, store, seen.given(config));
+    const handle = call(native.gateNew, store, seen.given(config), served === SERVED ? 1 : 0, gateWebhook(config));
     this.meter = meterOf(call(native.gateMeter, handle));
-    this.webhook = null;
+    const webhook = call(native.gateWebhook, handle);
+    this.webhook = webhook === undefined ? null : emitterOf(webhook, config);
     this.quotaTracker = new QuotaTracker();
     Object.defineProperty(this, GATE, {
       value: {
         handle,
         evaluate: call(native.gateEvaluator, handle),
         evaluateBatch: call(native.gateBatchEvaluator, handle),
+        charge: call(native.gateCharger, handle),
+        chargeBatch: call(native.gateBatchCharger, handle),
         quotas: owner.quotas,
         owner,
         store,
         seen,
+        served: served === SERVED,
       },
     });
   }
@@ -50,6 +61,8 @@ class Gate {
   }
 
   evaluate(apiKey, toolCall, clientIp) {
+    const open = opening;
+    opening = undefined;
     const parts = this[GATE];
     const name = typeof toolCall.name === 'string' ? toolCall.name : text(toolCall.name);
     const key = typeof apiKey === 'string' ? apiKey : noKey(apiKey);
@@ -60,14 +73,17 @@ class Gate {
     shared[BYTES] = bytes;
     shared[NOW] = Date.now();
     if (this.teamChecker || this.onCreditsDeducted || this.teamRecorder || this.onUsageEvent) {
-      return evaluateHooked(this, key, name, address, bytes);
+      return evaluateHooked(this, key, name, address, bytes, open);
     }
+    if (open !== undefined) return decideOne(parts, key, name, address, open);
     const reason = address === '' ? parts.evaluate(key, name) : parts.evaluate(key, name, address);
     if (shared[NOTICES] !== 0) print(parts.store);
     return decision(reason);
   }
 
   evaluateBatch(apiKey, calls, clientIp) {
+    const open = opening;
+    opening = undefined;
     if (!Array.isArray(calls)) throw new TypeError('calls must be an array');
     const count = calls.length;
     const limit = callsMax(this.config);
@@ -86,9 +102,9 @@ class Gate {
     }
     if (parts.quotas.size !== 0) parts.owner.pushQuota(key);
     if (this.teamChecker || this.onCreditsDeducted || this.teamRecorder || this.onUsageEvent) {
-      return evaluateBatchHooked(this, key, calls, names, address);
+      return evaluateBatchHooked(this, key, calls, names, address, open);
     }
-    return decideBatch(parts, key, calls, names, address);
+    return decideBatch(parts, key, calls, names, address, open);
   }
 
   filterToolsForKey(apiKey, tools) {
@@ -145,6 +161,7 @@ class Gate {
 
   destroy() {
     this.rateLimiter.destroy();
+    this.webhook?.destroy();
   }
 }
 
@@ -182,9 +199,17 @@ function decision(reason) {
   return { allowed: shared[KIND] === 1, reason, creditsCharged: 0, remainingCredits: shared[SECOND] };
 }
 
+/** Decides a call without hooks; what is taken is kept in the open call, if there is one. */
+function decideOne(parts, key, name, address, open) {
+  const { evaluate, charge, store } = parts;
+  const reason = open === undefined ? call(evaluate, key, name, address) : call(charge, open, key, name, address);
+  print(store);
+  return decision(reason);
+}
+
 /** A call with hooks. Native code runs none of them, and holds no lock while they run. */
-function evaluateHooked(gate, key, name, address, bytes) {
-  const { handle, evaluate, store } = gate[GATE];
+function evaluateHooked(gate, key, name, address, bytes, open) {
+  const { handle } = gate[GATE];
   let decided;
   if (gate.teamChecker && call(native.gateJudge, handle, key, name, address)) {
     const verdict = gate.teamChecker(key, shared[FIRST]);
@@ -197,9 +222,7 @@ function evaluateHooked(gate, key, name, address, bytes) {
   if (decided === undefined) {
     // A hook may have made decisions of its own.
     shared[BYTES] = bytes;
-    const reason = call(evaluate, key, name, address);
-    print(store);
-    decided = decision(reason);
+    decided = decideOne(gate[GATE], key, name, address, open);
     charged = decided.reason === undefined && decided.allowed;
   }
   const [event] = gate.onUsageEvent ? lastEvents(gate.meter, 1) : [];
@@ -211,13 +234,14 @@ function evaluateHooked(gate, key, name, address, bytes) {
   return decided;
 }
 
-/** Decides a batch without hooks. */
-function decideBatch(parts, key, calls, names, address) {
+/** Decides a batch without hooks; what is taken is kept in the open call, if there is one. */
+function decideBatch(parts, key, calls, names, address, open) {
   const { seen } = parts;
   const count = names.length;
-  if (count > SPREAD_MAX) {
+  if (count > SPREAD_MAX || open !== undefined) {
     const lines = sizesOf(seen, calls, names);
-    const answer = call(native.gateBatch, parts.handle, key, address, json(names), lines);
+    const [decide, first] = open === undefined ? [native.gateBatch, parts.handle] : [parts.chargeBatch, open];
+    const answer = call(decide, first, key, address, json(names), lines);
     print(parts.store);
     return batchDecision(answer, count, lines, 0);
   }
@@ -280,7 +304,7 @@ function shadowedBatch(answer, kind, decisions, lines, start) {
 }
 
 /** A batch with hooks, as `evaluateHooked`. */
-function evaluateBatchHooked(gate, key, calls, names, address) {
+function evaluateBatchHooked(gate, key, calls, names, address, open) {
   const parts = gate[GATE];
   if (gate.teamChecker) {
     const sizes = sizesOf(parts.seen, calls, names);
@@ -296,7 +320,7 @@ function evaluateBatchHooked(gate, key, calls, names, address) {
     }
   }
   const before = gate.meter.eventCount;
-  const decided = decideBatch(parts, key, calls, names, address);
+  const decided = decideBatch(parts, key, calls, names, address, open);
   const told = decided.allAllowed && gate.meter.eventCount !== before;
   if (!told) return decided;
   const events = gate.onUsageEvent ? lastEvents(gate.meter, names.length) : [];
@@ -308,4 +332,25 @@ function evaluateBatchHooked(gate, key, calls, names, address) {
   return decided;
 }
 
-module.exports = { Gate };
+/** Runs a decision of a gate, a subclass's own included, that is for an open call. */
+function decideFor(open, decide) {
+  opening = open;
+  try {
+    return decide();
+  } finally {
+    opening = undefined;
+  }
+}
+
+/** The gate of a server that runs in this process. */
+function servedGate(config, statePath) {
+  return new Gate(config, statePath, SERVED);
+}
+
+/** Goes by what stands in the configuration now, if anything of it has changed. */
+function reconfigureIfChanged(gate) {
+  const { seen } = gate[GATE];
+  if (!seen.holds(gate.config) || !seen.holdsAllPrices()) reconfigure(gate);
+}
+
+module.exports = { Gate, GATE, decideFor, nameOf, servedGate, reconfigureIfChanged };

@@ -38,6 +38,8 @@ class RecordOwner {
     this.handle = handle;
     /** Counts the changes of lists and tags that did not come through a window. */
     this.epoch = 0;
+    /** Whether other threads change lists and tags too, so that each reading asks the books. */
+    this.served = false;
     /** Quotas that callers hold, by what their record is found by. */
     this.quotas = new Map();
     /** Records with objects in fields of the caller's own. */
@@ -447,9 +449,11 @@ class LiveObject {
 
   refresh() {
     const record = this.records[0];
-    if (record === undefined || this.epoch === record.owner.epoch) return;
-    this.epoch = record.owner.epoch;
-    const value = record.ask(record.owner.type.fields.get(this.name));
+    if (record === undefined) return;
+    const { owner } = record;
+    if (this.epoch === owner.epoch && !owner.served) return;
+    this.epoch = owner.epoch;
+    const value = record.ask(owner.type.fields.get(this.name));
     if (shared[JSON_TEXT] === 1) this.refill(value);
   }
 

@@ -45,10 +45,7 @@ const PARTS = Symbol('parts');
 
 class TeamManager {
   constructor() {
-    const handle = call(native.teamsNew);
-    Object.defineProperty(this, PARTS, {
-      value: { handle, owner: new RecordOwner(TEAM_RECORD, handle), records: [] },
-    });
+    start(this, call(native.teamsNew));
   }
 
   createTeam({ name, description, budget, quota, tags }) {
@@ -163,6 +160,17 @@ class TeamManager {
   }
 }
 
+function start(manager, handle) {
+  const parts = { handle, owner: new RecordOwner(TEAM_RECORD, handle), records: [] };
+  Object.defineProperty(manager, PARTS, { value: parts });
+  return manager;
+}
+
+/** The teams whose members' keys are in a store; they take part in its gate's decisions. */
+function teamManagerOf(storeHandle) {
+  return start(Object.create(TeamManager.prototype), call(native.teamsOfStore, storeHandle));
+}
+
 function verdict(reason) {
   return reason === undefined ? { allowed: true } : { allowed: false, reason };
 }
@@ -192,4 +200,4 @@ function changed(manager, run, ...given) {
   return call(run, handle, ...given.map(text));
 }
 
-module.exports = { TeamManager };
+module.exports = { TeamManager, teamManagerOf };

@@ -98,4 +98,4 @@ function lastEvents(meter, count) {
   return latest(meter).slice(-count);
 }
 
-module.exports = { UsageMeter, meterOf, lastEvents };
+module.exports = { UsageMeter, meterOf, lastEvents, eventOf };

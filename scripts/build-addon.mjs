@@ -2,13 +2,14 @@
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, renameSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 
+const { built, names } = createRequire(import.meta.url)('../lib/platform.js');
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
-const platform = process.platform === 'linux' ? `linux-${process.arch}-gnu` : `${process.platform}-${process.arch}`;
 const library = { darwin: 'libpaygate_node.dylib', win32: 'paygate_node.dll' }[process.platform] ?? 'libpaygate_node.so';
 const target = process.env.CARGO_TARGET_DIR ?? join(root, 'target');
-const addon = join(root, 'lib', `paygate.${platform}.node`);
+const addon = built.addon;
 
 console.log('Building the addon (cargo build --release -p paygate-node) …');
 const started = Date.now();
@@ -23,4 +24,4 @@ if (cargo.status !== 0) process.exit(cargo.status ?? 1);
 copyFileSync(join(target, 'release', library), `${addon}.new`);
 renameSync(`${addon}.new`, addon);
 const megabytes = (statSync(addon).size / 1e6).toFixed(1);
-console.log(`Built lib/paygate.${platform}.node (${megabytes} MB) in ${((Date.now() - started) / 1000).toFixed(1)} s.`);
+console.log(`Built lib/${names.addon} (${megabytes} MB) in ${((Date.now() - started) / 1000).toFixed(1)} s.`);

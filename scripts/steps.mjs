@@ -50,3 +50,18 @@ export async function installPackages() {
   const fresh = fs.existsSync(installed) && fs.statSync(installed).mtimeMs >= fs.statSync(lock).mtimeMs;
   if (!fresh) await step('installing npm packages', 'npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund']);
 }
+
+/** Installs the Redis that tests start for themselves, unless there is one. Nothing is left running. */
+export async function installRedis() {
+  const found = () => spawnSync('redis-server', ['--version']).status === 0;
+  if (found()) return;
+  const root = process.getuid?.() === 0;
+  if (!root || spawnSync('apt-get', ['--version']).status !== 0) {
+    fail('The tests need redis-server (6.0 or newer): install it (Debian: sudo apt-get install redis-server; macOS: brew install redis) and run the same command again.');
+  }
+  // The package would start a service of its own, which no test uses.
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' };
+  await step('updating the list of packages', 'apt-get', ['update', '-qq'], { env });
+  await step('installing redis-server', 'apt-get', ['install', '-y', '-qq', '--no-install-recommends', 'redis-server'], { env });
+  if (!found()) fail('redis-server was installed, but cannot be started.');
+}

@@ -16,7 +16,7 @@ use crate::host::HostClock;
 /// Some books, and where they are kept.
 pub(crate) struct Books {
     pub(crate) ledger: Arc<Ledger>,
-    file: StateFile,
+    pub(crate) file: Arc<StateFile>,
     notices: Arc<Notices>,
     /// Whether there is a file at all.
     kept: bool,
@@ -58,7 +58,7 @@ impl Books {
             policies: Policies::IN_PROCESS,
             tell: Arc::new(move |notice| told.add(notice, &given)),
         })?;
-        Ok(Self { ledger: file.ledger().clone(), file, notices, kept })
+        Ok(Self { ledger: file.ledger().clone(), file: Arc::new(file), notices, kept })
     }
 
     /// Charges that an earlier run left open.

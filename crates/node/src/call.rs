@@ -14,13 +14,16 @@ use std::ptr::null_mut;
 use std::sync::{Arc, Once};
 
 use napi_sys as sys;
+use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::channel::{self, Rejection, Teller};
 use crate::gate::GateHandle;
 use crate::host;
 use crate::key_store::StoreHandle;
 use crate::rate_limiter::LimiterHandle;
+use crate::runtime;
 use crate::team_manager::TeamsHandle;
 use crate::usage_meter::MeterHandle;
 
@@ -54,8 +57,12 @@ pub(crate) mod slot {
     pub(crate) const JSON: usize = 7;
     /// 1 when the store has something to print.
     pub(crate) const NOTICES: usize = 8;
+    /// In: the channel of the shell that calls.
+    pub(crate) const CHANNEL: usize = 9;
+    /// In: the target that the end of a promise is told to.
+    pub(crate) const TICKET: usize = 10;
     /// From here on: one number a call of a batch, or the numbers of a quota.
-    pub(crate) const LINES: usize = 9;
+    pub(crate) const LINES: usize = 11;
 }
 
 /// Calls of a batch that pass as arguments and through the shared numbers; longer ones bring an array.
@@ -76,6 +83,8 @@ pub(crate) enum Failure {
     Range = 1,
     /// `Error`.
     Other = 2,
+    /// `TypeError`.
+    Type = 3,
 }
 
 /// What JavaScript holds and hands back with each call.
@@ -85,6 +94,7 @@ pub(crate) enum Held {
     Limiter(LimiterHandle),
     Meter(MeterHandle),
     Teams(TeamsHandle),
+    Other(Box<dyn Any>),
 }
 
 /// A function that was given to JavaScript: what it does, and what it is bound to.
@@ -161,10 +171,14 @@ fn keep_place_of_panics() {
 
 #[cold]
 fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let place = PANICKED_AT.take().unwrap_or_default();
+    format!("{} ({place})\0", panic_message(panic).replace('\0', " "))
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    let place = PANICKED_AT.take().unwrap_or_default();
-    format!("internal error: {} ({place})\0", text.unwrap_or("unknown").replace('\0', " "))
+    format!("internal error: {}", text.unwrap_or("unknown"))
 }
 
 /// Frees what JavaScript held, when it is collected.
@@ -276,14 +290,18 @@ impl Call<'_> {
     }
 
     fn held(&self) -> &Held {
-        let value = self.arguments.first().expect("the shell passes a handle first");
+        self.held_at(0).expect("the shell passes a handle first")
+    }
+
+    /// The handle that is an argument.
+    fn held_at(&self, at: usize) -> Option<&Held> {
+        let value = self.arguments.get(at)?;
         let mut data: *mut c_void = null_mut();
         // SAFETY: the value belongs to this call; only `Call::hold` makes externals that the shell has.
-        let held = unsafe {
+        unsafe {
             sys::napi_get_value_external(self.env, *value, &mut data);
             data.cast::<Held>().as_ref()
-        };
-        held.expect("the shell passes a handle first")
+        }
     }
 
     /// The key store that is the first argument.
@@ -331,7 +349,42 @@ impl Call<'_> {
         }
     }
 
+    /// What [`Self::hold_any`] gave to the shell, which passes it first.
+    pub(crate) fn the<T: 'static>(&self) -> &T {
+        let Held::Other(held) = self.held() else { panic!("the shell passes another handle first") };
+        held.downcast_ref().expect("the shell passes the handle that belongs to the function")
+    }
+
+    /// As [`Self::the`], of another argument; `None` when it is no handle.
+    pub(crate) fn the_other<T: 'static>(&self, at: usize) -> Option<&T> {
+        let Some(Held::Other(held)) = self.held_at(at) else { return None };
+        held.downcast_ref()
+    }
+
+    /// The number of the shell's channel.
+    pub(crate) fn channel(&self) -> u32 {
+        whole(self.get(slot::CHANNEL))
+    }
+
+    /// Tells a target of the script something later.
+    pub(crate) fn teller(&self, target: usize) -> Teller {
+        channel::teller(self.channel(), u32::try_from(target).unwrap_or_default())
+    }
+
     // ── Answers ──────────────────────────────────────────────────────────────
+
+    /// Does some work while the script goes on, and ends the promise that the shell has made. A panic rejects it.
+    pub(crate) fn promise<F>(&self, work: F) -> Value
+    where
+        F: Future<Output = Result<Option<String>, Rejection>> + Send + 'static,
+    {
+        let teller = channel::teller(self.channel(), whole(self.get(slot::TICKET)));
+        let work = runtime::spawn(work);
+        runtime::spawn(async move {
+            teller.end(work.await.unwrap_or_else(|stopped| Err(Rejection::new(stopped_text(stopped)))));
+        });
+        UNDEFINED
+    }
 
     fn made(&self, make: impl FnOnce(&mut sys::napi_value) -> sys::napi_status) -> Value {
         let mut value = null_mut();
@@ -405,6 +458,11 @@ impl Call<'_> {
         })
     }
 
+    /// Something of any type for JavaScript to hold.
+    pub(crate) fn hold_any<T: 'static>(&self, held: T) -> Value {
+        self.hold(Held::Other(Box::new(held)))
+    }
+
     /// A function that is bound to a gate and takes a few arguments.
     pub(crate) fn bound(&self, body: Body, gate: Arc<GateHandle>) -> Value {
         let entry = Entry { body, shared: self.entry.shared, gate: Some(gate) };
@@ -416,6 +474,160 @@ impl Call<'_> {
         let entry = Entry { body, shared: self.entry.shared, gate: Some(gate) };
         Value(function::<MANY>(self.env, entry).unwrap_or(null_mut()))
     }
+}
+
+/// A number of a channel or target; 0 for what is none.
+fn whole(number: f64) -> u32 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the shell counts from 1")]
+    let whole = number as u32;
+    whole
+}
+
+#[cold]
+fn stopped_text(stopped: tokio::task::JoinError) -> String {
+    match stopped.try_into_panic() {
+        Ok(panic) => panic_message(&*panic),
+        Err(_) => "the work was given up".to_owned(),
+    }
+}
+
+/// A function of the script that any thread may have called, on the script's thread.
+pub(crate) struct Post(Mutex<Option<Line>>);
+
+/// The line to the script. Node frees it when the environment ends, after it has run the finalizer, which cuts it.
+struct Line(sys::napi_threadsafe_function);
+
+// SAFETY: Node's functions for it may be called from any thread, and are so while it is there.
+unsafe impl Send for Line {}
+
+/// One thing told: target, kind, text.
+struct Told {
+    target: u32,
+    kind: u8,
+    text: Option<String>,
+}
+
+/// What the finalizer of a line needs.
+struct End {
+    post: Arc<Post>,
+    closed: Box<dyn FnOnce() + Send>,
+}
+
+impl Post {
+    /// Opens a line to the function that is the first argument. `closed` runs when the environment ends.
+    pub(crate) fn open(call: &Call<'_>, closed: impl FnOnce() + Send + 'static) -> Option<Arc<Self>> {
+        let callback = *call.arguments.first()?;
+        let post = Arc::new(Self(Mutex::new(None)));
+        let end: *mut c_void =
+            Box::into_raw(Box::new(End { post: post.clone(), closed: Box::new(closed) })).cast();
+        let mut line = null_mut();
+        // SAFETY: the callback and the name belong to this call; `finish` takes back what `Box::into_raw` gave.
+        let status = unsafe {
+            sys::napi_create_threadsafe_function(
+                call.env,
+                callback,
+                null_mut(),
+                call.string("paygate-mcp").0,
+                0,
+                1,
+                end,
+                Some(finish),
+                null_mut(),
+                Some(deliver),
+                &mut line,
+            )
+        };
+        if status != sys::Status::napi_ok {
+            // SAFETY: without a line the finalizer does not run.
+            drop(unsafe { Box::from_raw(end.cast::<End>()) });
+            return None;
+        }
+        // SAFETY: this is the script's thread.
+        unsafe { sys::napi_unref_threadsafe_function(call.env, line) };
+        *post.0.lock() = Some(Line(line));
+        Some(post)
+    }
+
+    /// Tells something. False when the environment has ended.
+    pub(crate) fn send(&self, target: u32, kind: u8, text: Option<String>) -> bool {
+        let mut line = self.0.lock();
+        let Some(Line(open)) = *line else { return false };
+        let told = Box::into_raw(Box::new(Told { target, kind, text }));
+        // SAFETY: the line is there while it is not cut, and cutting it waits for the lock. `deliver` takes back what
+        // `Box::into_raw` gave.
+        let status = unsafe {
+            sys::napi_call_threadsafe_function(
+                open,
+                told.cast(),
+                sys::ThreadsafeFunctionCallMode::nonblocking,
+            )
+        };
+        if status == sys::Status::napi_ok {
+            return true;
+        }
+        // SAFETY: what was not accepted is not delivered.
+        drop(unsafe { Box::from_raw(told) });
+        *line = None;
+        false
+    }
+
+    /// Sets whether the line keeps the process alive.
+    pub(crate) fn hold(&self, call: &Call<'_>, hold: bool) {
+        let line = self.0.lock();
+        let Some(Line(open)) = *line else { return };
+        // SAFETY: this is the script's thread, and the line is there.
+        unsafe {
+            if hold {
+                sys::napi_ref_threadsafe_function(call.env, open);
+            } else {
+                sys::napi_unref_threadsafe_function(call.env, open);
+            }
+        }
+    }
+}
+
+/// Cuts a line whose environment ends.
+unsafe extern "C" fn finish(_: sys::napi_env, data: *mut c_void, _: *mut c_void) {
+    // SAFETY: `data` came from `Box::into_raw` of an `End`, and finalizers run once.
+    let end = unsafe { Box::from_raw(data.cast::<End>()) };
+    // A panic here would end the process.
+    let _ = catch_unwind(AssertUnwindSafe(|| {
+        *end.post.0.lock() = None;
+        (end.closed)();
+    }));
+}
+
+/// Calls the script's function with what was told. Without an environment it is dropped.
+unsafe extern "C" fn deliver(
+    env: sys::napi_env,
+    callback: sys::napi_value,
+    _: *mut c_void,
+    data: *mut c_void,
+) {
+    // SAFETY: `data` came from `Box::into_raw` of a `Told`, and is delivered once.
+    let told = unsafe { Box::from_raw(data.cast::<Told>()) };
+    if env.is_null() || callback.is_null() {
+        return;
+    }
+    guard(env, || {
+        let (mut this, mut target, mut kind, mut text) = (null_mut(), null_mut(), null_mut(), null_mut());
+        // SAFETY: makes values of this scope, and calls the function with them. The shell's function never throws.
+        unsafe {
+            sys::napi_get_undefined(env, &mut this);
+            sys::napi_create_uint32(env, told.target, &mut target);
+            sys::napi_create_uint32(env, told.kind.into(), &mut kind);
+            match &told.text {
+                Some(told) => {
+                    let (data, length) = (told.as_ptr().cast(), told.len().cast_signed());
+                    sys::napi_create_string_utf8(env, data, length, &mut text);
+                }
+                None => text = this,
+            }
+            let given = [target, kind, text];
+            sys::napi_call_function(env, this, callback, given.len(), given.as_ptr(), null_mut());
+        }
+        null_mut()
+    });
 }
 
 /// Makes a function of an entry, which is freed with it.

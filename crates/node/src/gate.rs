@@ -10,17 +10,25 @@ use paygate_core::gate::{
 };
 use paygate_core::ledger::RefundPolicy;
 use paygate_core::limit::quota::Quota;
-use paygate_core::usage::UsageMeter;
+use paygate_core::usage::{EventSink, UsageMeter};
+use paygate_server::webhook::WebhookEmitter;
 use serde::Deserialize;
 
 use crate::call::{Arena, Call, Held, UNDEFINED, Value, slot};
+use crate::hooks::Hooks;
 use crate::key_store::StoreHandle;
+use crate::open_call::OpenCall;
 use crate::usage_meter::MeterHandle;
+use crate::webhook_emitter::{GivenWebhook, WebhookHandle};
 
 /// A gate as JavaScript holds it.
 pub(crate) struct GateHandle {
-    gate: Gate,
-    store: Arc<StoreHandle>,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) store: Arc<StoreHandle>,
+    /// The script's say in decisions on other threads.
+    pub(crate) hooks: Arc<Hooks>,
+    /// Hears of every decision, if the configuration names a receiver.
+    pub(crate) webhook: Option<Arc<WebhookEmitter>>,
 }
 
 impl GateHandle {
@@ -85,25 +93,40 @@ impl GivenConfig {
     }
 }
 
-/// `gateNew(store, config)`.
+/// `gateNew(store, config, served, webhook?)`: a gate; a server that runs in this process may use it when `served` is 1.
 pub(crate) fn new(call: &Call<'_>) -> Value {
     let store = call.store().clone();
+    let hooks = Arc::<Hooks>::default();
+    let mut sinks: Vec<Arc<dyn EventSink>> = Vec::new();
+    if call.index(2) == 1 {
+        sinks.push(hooks.clone());
+    }
+    let webhook = call.json::<GivenWebhook>(3).map(|given| Arc::new(given.emitter()));
+    sinks.extend(webhook.clone().map(|webhook| webhook as Arc<dyn EventSink>));
     let config = call.json::<GivenConfig>(1).expect("always given").valid();
     let gate = Gate::new(
         config,
         GateParts {
             ledger: store.books.ledger.clone(),
             meter: Arc::new(UsageMeter::new(UsageMeter::EVENTS_MAX)),
-            sinks: Vec::new(),
+            sinks,
         },
     );
     gate.settle_left_open(store.books.left_open());
-    call.hold(Held::Gate(GateHandle { gate, store }.into()))
+    call.hold(Held::Gate(GateHandle { gate: Arc::new(gate), store, hooks, webhook }.into()))
 }
 
 /// `gateMeter(gate)`: the gate's meter.
 pub(crate) fn meter(call: &Call<'_>) -> Value {
     call.hold(Held::Meter(MeterHandle(call.gate().gate.meter().clone())))
+}
+
+/// `gateWebhook(gate)`: the gate's emitter, if it has one.
+pub(crate) fn webhook(call: &Call<'_>) -> Value {
+    match &call.gate().webhook {
+        Some(webhook) => call.hold_any(WebhookHandle(webhook.clone())),
+        None => UNDEFINED,
+    }
 }
 
 /// `gateConfigure(gate, config)`: goes by another configuration from now on.
@@ -120,6 +143,16 @@ pub(crate) fn evaluator(call: &Call<'_>) -> Value {
 /// `gateBatchEvaluator(gate)`: the function behind [`evaluate_batch`].
 pub(crate) fn batch_evaluator(call: &Call<'_>) -> Value {
     call.bound_batch(evaluate_batch, call.gate().clone())
+}
+
+/// `gateCharger(gate)`: the function behind [`charge`].
+pub(crate) fn charger(call: &Call<'_>) -> Value {
+    call.bound(charge, call.gate().clone())
+}
+
+/// `gateBatchCharger(gate)`: the function behind [`charge_batch`].
+pub(crate) fn batch_charger(call: &Call<'_>) -> Value {
+    call.bound(charge_batch, call.gate().clone())
 }
 
 /// How the arguments of a call count: the shell has measured them, where their size matters.
@@ -139,6 +172,16 @@ fn evaluate(call: &Call<'_>) -> Value {
     let decision = handle.gate.evaluate(&request).expect(MEASURED);
     handle.charged(call);
     answer(call, &decision)
+}
+
+/// `(open, key, tool, address?)`: as [`evaluate`], but what is taken is kept in the open call until that has ended.
+fn charge(call: &Call<'_>) -> Value {
+    let arena = Arena::<512>::new();
+    let handle = call.gate();
+    let taken = handle.gate.charge(&request(call, &arena, 1)).expect(MEASURED);
+    call.the::<Arc<OpenCall>>().keep(handle.clone(), taken.charge.into_iter().collect());
+    handle.charged(call);
+    answer(call, &taken.decision)
 }
 
 #[inline(always)]
@@ -224,12 +267,30 @@ pub(crate) fn long_batch(call: &Call<'_>) -> Value {
         handle.charged(call);
         decision
     });
+    give_lines(call, &decision);
+    batch_answer(call, &decision)
+}
+
+/// `(open, key, address, tools, sizes)`: as [`long_batch`], but what is taken is kept in the open call until that has
+/// ended.
+fn charge_batch(call: &Call<'_>) -> Value {
+    let handle = call.gate();
+    let taken = with_batch(call, |key, calls, address| {
+        handle.gate.charge_batch(key, calls, address).expect(MEASURED)
+    });
+    call.the::<Arc<OpenCall>>().keep(handle.clone(), taken.charges);
+    handle.charged(call);
+    give_lines(call, &taken.decision);
+    batch_answer(call, &taken.decision)
+}
+
+/// Puts down what was taken for each call.
+fn give_lines(call: &Call<'_>, decision: &BatchDecision) {
     call.with_numbers(4, |numbers| {
         for (number, line) in numbers.iter_mut().zip(&decision.lines) {
             *number = line.charged.as_f64();
         }
     });
-    batch_answer(call, &decision)
 }
 
 /// `gateJudgeBatch(gate, key, address, tools, sizes)`: the total when all checks pass, else −1.

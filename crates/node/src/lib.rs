@@ -6,18 +6,34 @@
 //! texts onto the stack and answer through one shared `Float64Array`; the cold ones pass JSON text both ways.
 //!
 //! - `call`: the border itself, and the only unsafe code: arguments in, values out, panics stopped
+//! - `channel`, `runtime`: work that goes on beside the script, and how its ends and events come back
 //! - `host`: the clock as the script sees it
 //! - one file for each JavaScript class; `table` lists their functions
 #![expect(unsafe_code, reason = "the border to Node-API is made of raw pointers; it is kept in `call`")]
 
+mod alert_engine;
+mod analytics_engine;
+mod audit_logger;
+mod backend;
 mod books;
 mod call;
+mod channel;
+mod config;
+mod dashboard;
 mod gate;
+mod hooks;
 mod host;
 mod key_store;
 mod live_record;
+mod metrics_collector;
+mod oauth_provider;
+mod open_call;
 mod quota_tracker;
 mod rate_limiter;
+mod runtime;
+mod server;
+mod stripe_webhook_handler;
 mod table;
 mod team_manager;
 mod usage_meter;
+mod webhook_emitter;

@@ -13,17 +13,49 @@ use serde_json::{Map, Value as Json};
 
 use crate::call::{Call, Held, UNDEFINED, Value};
 use crate::host::HostClock;
-use crate::key_store::present;
+use crate::key_store::{StoreHandle, present};
 use crate::live_record;
 
 /// Teams as JavaScript holds them.
-#[derive(Default)]
 pub(crate) struct TeamsHandle {
-    teams: Teams,
+    kept: Kept,
     slots: Mutex<Vec<SharedTeam>>,
 }
 
+/// Where teams are kept.
+enum Kept {
+    /// By themselves.
+    Alone(Teams),
+    /// In the books of a store, where they take part in decisions.
+    InBooks(Arc<StoreHandle>),
+}
+
 impl TeamsHandle {
+    fn new(kept: Kept) -> Self {
+        Self { kept, slots: Mutex::default() }
+    }
+
+    fn teams(&self) -> &Teams {
+        match &self.kept {
+            Kept::Alone(teams) => teams,
+            Kept::InBooks(store) => &store.books.ledger.teams,
+        }
+    }
+
+    /// Writes a team down after it was changed. A failure is told by the journal, which keeps it and tries again.
+    fn changed(&self, team: &SharedTeam) {
+        if let Kept::InBooks(store) = &self.kept {
+            let change = team.lock().change();
+            store.books.ledger.save_team(change);
+        }
+    }
+
+    fn changed_by_id(&self, id: &str) {
+        if let Some(team) = self.teams().get(id) {
+            self.changed(&team);
+        }
+    }
+
     fn slot_of(&self, team: SharedTeam) -> usize {
         let mut slots = self.slots.lock();
         slots.iter().position(|known| Arc::ptr_eq(known, &team)).unwrap_or_else(|| {
@@ -57,7 +89,12 @@ struct GivenUpdate {
 
 /// `teamsNew()`.
 pub(crate) fn new(call: &Call<'_>) -> Value {
-    call.hold(Held::Teams(TeamsHandle::default()))
+    call.hold(Held::Teams(TeamsHandle::new(Kept::Alone(Teams::default()))))
+}
+
+/// `teamsOfStore(store)`: the teams whose members' keys are in a store.
+pub(crate) fn of_store(call: &Call<'_>) -> Value {
+    call.hold(Held::Teams(TeamsHandle::new(Kept::InBooks(call.store().clone()))))
 }
 
 /// `teamsCreate(teams, team, budget)`: the slot of a new team.
@@ -65,21 +102,22 @@ pub(crate) fn create(call: &Call<'_>) -> Value {
     let GivenTeam { name, description, quota, tags } = call.json(1).expect("always given");
     let draft = TeamDraft { name, description, budget: call.number(2), quota, tags };
     let teams = call.teams();
-    let team = teams.teams.create(draft, &SystemEntropy, HostClock.wall());
+    let team = teams.teams().create(draft, &SystemEntropy, HostClock.wall());
+    teams.changed(&team);
     call.place(Some(teams.slot_of(team)))
 }
 
 /// `teamsFind(teams, id)`: the slot of a team, deleted ones included, or −1.
 pub(crate) fn find(call: &Call<'_>) -> Value {
     let teams = call.teams();
-    let found = call.text(1).and_then(|id| teams.teams.get(&id));
+    let found = call.text(1).and_then(|id| teams.teams().get(&id));
     call.place(found.map(|team| teams.slot_of(team)))
 }
 
 /// `teamsList(teams)`: triples of slot, id and whether the team is active, in the order in which they were made.
 pub(crate) fn list(call: &Call<'_>) -> Value {
     let teams = call.teams();
-    let rows = teams.teams.all().into_iter().map(|team| {
+    let rows = teams.teams().all().into_iter().map(|team| {
         let (id, active) = {
             let team = team.lock();
             (team.id.clone(), team.active)
@@ -94,40 +132,55 @@ pub(crate) fn update(call: &Call<'_>) -> Value {
     let GivenUpdate { name, description, tags } = call.json(2).expect("always given");
     let budget = (call.count() > 3).then(|| call.number(3));
     let update = TeamUpdate { name, description, budget, quota: None, tags };
-    call.boolean(call.teams().teams.update(&call.given(1), update))
+    let (teams, id) = (call.teams(), call.given(1));
+    let updated = teams.teams().update(&id, update);
+    teams.changed_by_id(&id);
+    call.boolean(updated)
 }
 
 /// `teamsDelete(teams, id)`.
 pub(crate) fn delete(call: &Call<'_>) -> Value {
-    call.boolean(call.teams().teams.delete(&call.given(1)))
+    let (teams, id) = (call.teams(), call.given(1));
+    let deleted = teams.teams().delete(&id);
+    teams.changed_by_id(&id);
+    call.boolean(deleted)
 }
 
 /// `teamsAssign(teams, id, key)`: why not, or nothing.
 pub(crate) fn assign(call: &Call<'_>) -> Value {
-    let assigned = call.teams().teams.assign(&call.given(1), &call.given(2));
+    let (teams, id, key) = (call.teams(), call.given(1), call.given(2));
+    let left = teams.teams().of_member(&key);
+    let assigned = teams.teams().assign(&id, &key);
+    if let Some(left) = left {
+        teams.changed(&left);
+    }
+    teams.changed_by_id(&id);
     call.optional(assigned.err().map(|error| error.code()))
 }
 
 /// `teamsRemove(teams, id, key)`.
 pub(crate) fn remove(call: &Call<'_>) -> Value {
-    call.boolean(call.teams().teams.remove(&call.given(1), &call.given(2)))
+    let (teams, id) = (call.teams(), call.given(1));
+    let removed = teams.teams().remove(&id, &call.given(2));
+    teams.changed_by_id(&id);
+    call.boolean(removed)
 }
 
 /// `teamsOf(teams, key)`: the id of the team a key is in.
 pub(crate) fn of_key(call: &Call<'_>) -> Value {
-    let team = call.text(1).and_then(|key| call.teams().teams.of_member(&key));
+    let team = call.text(1).and_then(|key| call.teams().teams().of_member(&key));
     call.optional(team.map(|team| team.lock().id.clone()))
 }
 
 /// `teamsBudget(teams, key, credits)`: why the team refuses, or nothing.
 pub(crate) fn check_budget(call: &Call<'_>) -> Value {
-    let team = call.text(1).and_then(|key| call.teams().teams.of_member(&key));
+    let team = call.text(1).and_then(|key| call.teams().teams().of_member(&key));
     refusal(call, team.map_or(Ok(()), |team| team.lock().check_budget(call.number(2))))
 }
 
 /// `teamsQuota(teams, key, credits)`: why the team refuses, or nothing.
 pub(crate) fn check_quota(call: &Call<'_>) -> Value {
-    let team = call.text(1).and_then(|key| call.teams().teams.of_member(&key));
+    let team = call.text(1).and_then(|key| call.teams().teams().of_member(&key));
     let now = HostClock.wall();
     refusal(call, team.map_or(Ok(()), |team| team.lock().check_quota(now, call.number(2))))
 }
@@ -138,8 +191,9 @@ fn refusal(call: &Call<'_>, checked: Result<(), TeamRefusal>) -> Value {
 
 /// `teamsRecord(teams, key, credits)`.
 pub(crate) fn record_usage(call: &Call<'_>) -> Value {
-    if let Some(team) = call.text(1).and_then(|key| call.teams().teams.of_member(&key)) {
+    if let Some(team) = call.text(1).and_then(|key| call.teams().teams().of_member(&key)) {
         team.lock().record(HostClock.wall(), call.number(2));
+        call.teams().changed(&team);
     }
     UNDEFINED
 }
@@ -147,7 +201,10 @@ pub(crate) fn record_usage(call: &Call<'_>) -> Value {
 /// `teamsRestore(teams, id, team)`: whether the team could be read.
 pub(crate) fn restore(call: &Call<'_>) -> Value {
     let object: Map<String, Json> = call.json(2).expect("always given");
-    call.boolean(call.teams().teams.restore(&call.given(1), &object, HostClock.wall()))
+    let (teams, id) = (call.teams(), call.given(1));
+    let restored = teams.teams().restore(&id, &object, HostClock.wall());
+    teams.changed_by_id(&id);
+    call.boolean(restored)
 }
 
 /// `teamRecord(teams, slot)`: as `storeRecord`, of a team.
@@ -172,6 +229,7 @@ pub(crate) fn read(call: &Call<'_>) -> Value {
 pub(crate) fn write(call: &Call<'_>) -> Value {
     if let Some(team) = call.teams().at(call.index(1)) {
         team.lock().set(&call.given(2), call.json(3));
+        call.teams().changed(&team);
     }
     UNDEFINED
 }
@@ -180,12 +238,15 @@ pub(crate) fn write(call: &Call<'_>) -> Value {
 pub(crate) fn write_number(call: &Call<'_>) -> Value {
     if let Some(team) = call.teams().at(call.index(1)) {
         let (name, number) = (call.given(2), call.number(3));
-        let mut team = team.lock();
-        if team.number(&name).is_some() {
-            team.set_number(&name, number);
-        } else {
-            team.set(&name, Some(number_value(number)));
+        {
+            let mut team = team.lock();
+            if team.number(&name).is_some() {
+                team.set_number(&name, number);
+            } else {
+                team.set(&name, Some(number_value(number)));
+            }
         }
+        call.teams().changed(&team);
     }
     UNDEFINED
 }

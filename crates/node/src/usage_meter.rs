@@ -48,34 +48,23 @@ pub(crate) fn record(call: &Call<'_>) -> Value {
     UNDEFINED
 }
 
-/// An event as the shell reads it: a row of values, or null for one that a script made.
-struct EventRow<'a>(&'a Kept);
-
-impl Serialize for EventRow<'_> {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let Kept::Own(event) = self.0 else { return to.serialize_none() };
-        let UsageEvent { at, tool, credits, allowed, reason, .. } = event;
-        (
-            at.0,
-            event.api_key(),
-            event.key_name(),
-            &**tool,
-            credits,
-            allowed,
-            reason.as_deref(),
-            event.namespace(),
-        )
-            .serialize(to)
-    }
+/// An event as the shell reads it: a row of values.
+pub(crate) fn event_row(event: &UsageEvent) -> impl Serialize {
+    let UsageEvent { at, tool, credits, allowed, reason, .. } = event;
+    (at.0, event.api_key(), event.key_name(), &**tool, credits, allowed, reason.as_deref(), event.namespace())
 }
 
+/// Events as the shell reads them: rows, and null for one that a script made.
 struct EventRows<'a>(&'a [Kept]);
 
 impl Serialize for EventRows<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let mut rows = to.serialize_seq(Some(self.0.len()))?;
         for event in self.0 {
-            rows.serialize_element(&EventRow(event))?;
+            match event {
+                Kept::Own(event) => rows.serialize_element(&event_row(event))?,
+                Kept::Foreign(_) => rows.serialize_element(&())?,
+            }
         }
         rows.end()
     }

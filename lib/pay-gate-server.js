@@ -1,0 +1,142 @@
+'use strict';
+
+const { randomBytes } = require('node:crypto');
+const { native, shared, call, hold, release, promised, json, text, FIRST } = require('./native.js');
+const { alertEngineOf } = require('./alert-engine.js');
+const { AnalyticsEngine } = require('./analytics-engine.js');
+const { auditLoggerOf } = require('./audit-logger.js');
+const { DEFAULT_CONFIG } = require('./default-config.js');
+const { GATE, servedGate, reconfigureIfChanged } = require('./gate.js');
+const { PARTS } = require('./key-store.js');
+const { OAUTH, OAuthProvider } = require('./oauth-provider.js');
+const { metricsCollectorOf } = require('./metrics-collector.js');
+const { answerHooks, watchHooks } = require('./server-hooks.js');
+const { sessionsOf } = require('./server-sessions.js');
+const { teamManagerOf } = require('./team-manager.js');
+const { toolRegistryOf } = require('./tool-registry.js');
+
+const ADMIN_KEY_BYTES = 16;
+const DRAIN_TIME_MS = 30_000;
+const PORT_MAX = 65_535;
+
+/** How often the configuration is looked at for changes that its owner has made, while a server runs. */
+const CONFIG_CHECK_MS = 200;
+
+/** Own to the package: what a server is made of. */
+const SERVER = Symbol('server');
+
+class PayGateServer {
+  constructor(config, adminKey, statePath, remoteUrl, stripeWebhookSecret, servers, redisUrl) {
+    if (typeof config !== 'object' || config === null) throw new TypeError('config must be an object');
+    this.config = { ...DEFAULT_CONFIG, ...config };
+    this.gate = servedGate(this.config, statePath);
+    watchHooks(this.gate);
+    const { handle: store, owner } = this.gate.store[PARTS];
+    // Requests change keys and teams on other threads.
+    owner.served = true;
+    this.teams = teamManagerOf(store);
+    const parts = { adminKey: adminKey ? text(adminKey) : `admin_${randomBytes(ADMIN_KEY_BYTES).toString('hex')}` };
+    this.oauth = this.config.oauth ? new OAuthProvider(this.config.oauth, oauthPath(statePath)) : null;
+    const oauth = this.oauth === null ? [] : [this.oauth[OAUTH].handle];
+    parts.handle = call(native.serverNew, this.gate[GATE].handle, given(this.config, parts.adminKey), ...oauth);
+    this.sessions = sessionsOf(parts.handle);
+    this.audit = auditLoggerOf(call(native.serverAudit, parts.handle));
+    this.metrics = metricsCollectorOf(call(native.serverMetrics, parts.handle));
+    this.registry = toolRegistryOf(this.config, Boolean(this.config.oauth), new ServerTools(parts.handle));
+    this.analytics = new AnalyticsEngine();
+    Object.defineProperty(this, SERVER, { value: parts });
+  }
+
+  /** The engine of the present rules: other rules are another one. */
+  get alerts() {
+    const parts = this[SERVER];
+    const handle = call(native.serverAlerts, parts.handle);
+    const engine = shared[FIRST];
+    if (parts.engine !== engine) {
+      parts.engine = engine;
+      parts.alerts = alertEngineOf(handle);
+    }
+    return parts.alerts;
+  }
+
+  async start() {
+    const parts = this[SERVER];
+    const { handle } = parts;
+    const answer = await promised(native.serverStart, handle, portOf(this.config));
+    hold();
+    parts.unhook = answerHooks(this.gate);
+    parts.watch = setInterval(() => reconfigureIfChanged(this.gate), CONFIG_CHECK_MS);
+    parts.watch.unref?.();
+    return { port: JSON.parse(answer).port, adminKey: parts.adminKey };
+  }
+
+  async stop() {
+    await stop(this, 0);
+  }
+
+  async gracefulStop(timeoutMs = DRAIN_TIME_MS) {
+    const parts = this[SERVER];
+    if (parts.draining) return;
+    parts.draining = true;
+    console.log(`[paygate] Draining — ${call(native.serverInFlight, parts.handle)} request(s) under way`);
+    await stop(this, Number(timeoutMs));
+    console.log('[paygate] Drained — everything is stopped');
+  }
+}
+
+/** The names of the tools that a server knows of. */
+class ServerTools {
+  constructor(handle) {
+    this.handle = handle;
+  }
+
+  get() {
+    return JSON.parse(call(native.serverTools, this.handle));
+  }
+
+  set(names) {
+    call(native.serverSetTools, this.handle, json(names.map(text)));
+  }
+}
+
+/** Stops a server; calls that take longer are given up. */
+async function stop(server, limitMs) {
+  const parts = server[SERVER];
+  const { unhook } = parts;
+  await promised(native.serverStop, parts.handle, limitMs);
+  if (unhook !== undefined && parts.unhook === unhook) {
+    parts.unhook = undefined;
+    clearInterval(parts.watch);
+    unhook();
+    release();
+  }
+  server.gate.destroy();
+  server.oauth?.destroy();
+  server.audit.destroy();
+  server.sessions.destroy();
+}
+
+/** Where OAuth keeps its state: beside the keys. */
+function oauthPath(statePath) {
+  return statePath ? call(native.serverOAuthPath, text(statePath)) : undefined;
+}
+
+/** The configuration as native code takes it. */
+function given({ name, serverCommand, serverArgs, freeMethods, alertRules }, adminKey) {
+  return json({
+    name: text(name),
+    adminKey,
+    freeMethods: freeMethods.map(text),
+    alertRules: alertRules ?? [],
+    command: text(serverCommand),
+    args: serverArgs.map(text),
+  });
+}
+
+/** The port to listen on, or a RangeError. */
+function portOf({ port }) {
+  if (Number.isInteger(port) && port >= 0 && port <= PORT_MAX) return port;
+  throw new RangeError(`config.port must be a whole number from 0 to ${PORT_MAX}, but is ${text(port)}`);
+}
+
+module.exports = { PayGateServer };
