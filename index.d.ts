@@ -2,9 +2,11 @@
  * A gate in front of an MCP server: who calls, what a call costs, whether they can pay.
  *
  * A credit is a whole number from 0 to 2^53 − 1. Numbers that cannot be one (NaN, the infinities, numbers past the
- * bound) throw a `RangeError` that names the argument, and nothing is changed. All methods are synchronous.
+ * bound) throw a `RangeError` that names the argument, and nothing is changed. Methods are synchronous unless they return
+ * a promise.
  */
 
+import { EventEmitter } from 'node:events';
 import type { ServerResponse } from 'node:http';
 
 // ── JSON-RPC and MCP ─────────────────────────────────────────────────────────
@@ -531,6 +533,113 @@ export class Gate {
   destroy(): void;
 }
 
+// ── Wrapped servers ──────────────────────────────────────────────────────────
+
+/**
+ * A child process behind a gate, spoken to by lines of JSON.
+ *
+ * A child that ends is started again, at once and then after growing pauses. It does not get variables of the
+ * environment that begin with `PAYGATE_`. While it runs it keeps the process alive.
+ *
+ * Every call that was let through ends in one of these ways, and its charge is settled by it: a result keeps the
+ * credits; with `refundOnFailure` everything else gives them back; a call that never reached the child costs nothing.
+ *
+ * Events:
+ * - `tool-call` `{tool, apiKey?, creditsCharged, remainingCredits, refunded}`: a call has ended that was let through;
+ *   `apiKey` is the first ten characters
+ * - `batch-call` `{apiKey?, callCount, totalCreditsCharged, remainingCredits, refunded}`: the same of a batch;
+ *   `refunded` is the number of credits given back
+ * - `server-notification` (message), `server-stderr` (text), `parse-error` (line): what the child says unasked
+ * - `server-exit` (code, null after a signal), `server-error` (error): the child has ended, or could not be started
+ */
+export class McpProxy extends EventEmitter {
+  /** The command is started without a shell. Throws a `TypeError` unless `gate` is a {@link Gate}. */
+  constructor(gate: Gate, serverCommand: string, serverArgs: string[]);
+  /** Whether a child runs. */
+  get isRunning(): boolean;
+  /** Starts the child; no effect while it runs. Rejects when the command cannot be started. */
+  start(): Promise<void>;
+  /** Stops the child: SIGTERM, after 5 seconds SIGKILL. Requests under way are rejected. */
+  stop(): Promise<void>;
+  /**
+   * Answers a message. `tools/call` goes through the gate, methods outside `freeMethods` need a live key, a list of
+   * tools is reduced to those that the key may use. Refusals and errors are answers: −32402 with
+   * `{creditsRequired, remainingCredits}`, −32602, −32603. Rejects when the child does not answer: it ended, or took
+   * more than 30 seconds.
+   */
+  handleRequest(request: JsonRpcRequest, apiKey: string | null, clientIp?: string): Promise<JsonRpcResponse>;
+  /**
+   * Answers a batch: all calls are let through and paid for, or none is. The result is
+   * `{results: [{tool, result?, error?, creditsCharged}], totalCreditsCharged, remainingCredits}`. Rejects with a
+   * `TypeError` that names the entry without a name, with a `RangeError` for too many calls.
+   */
+  handleBatchRequest(
+    calls: BatchToolCall[],
+    batchId: string | number | undefined,
+    apiKey: string | null,
+    clientIp?: string,
+  ): Promise<JsonRpcResponse>;
+  /** Answers a message without asking the gate. */
+  forwardUngated(request: JsonRpcRequest): Promise<JsonRpcResponse>;
+}
+
+/**
+ * A remote server behind a gate, spoken to by streamable HTTP. Nothing of the caller but the message is passed on; the
+ * session that the server begins is carried along. Everything that goes wrong there is an answer: −32603,
+ * `Remote server error: …`. It keeps no process alive but for requests under way.
+ *
+ * Events: `tool-call` and `batch-call` as of {@link McpProxy}, without `refunded`.
+ */
+export class HttpMcpProxy extends EventEmitter {
+  /** Throws a `TypeError` when `remoteUrl` is no URL, or `gate` no {@link Gate}. */
+  constructor(gate: Gate, remoteUrl: string);
+  get isRunning(): boolean;
+  /** Lets messages through. The server is not contacted. */
+  start(): Promise<void>;
+  /** Lets no more messages through and ends the session, for which the server has 5 seconds. */
+  stop(): Promise<void>;
+  /** As of {@link McpProxy}; a single call is refused with −32000. */
+  handleRequest(request: JsonRpcRequest, apiKey: string | null, clientIp?: string): Promise<JsonRpcResponse>;
+  handleBatchRequest(
+    calls: BatchToolCall[],
+    batchId: string | number | undefined,
+    apiKey: string | null,
+    clientIp?: string,
+  ): Promise<JsonRpcResponse>;
+  forwardUngated(request: JsonRpcRequest): Promise<JsonRpcResponse>;
+}
+
+/**
+ * Several servers behind one gate. The names of tools begin with their server's prefix and a colon, in prices and
+ * rights too. `tools/list` asks all servers at once and leaves out those that do not answer; everything but
+ * calls of tools goes to the first.
+ *
+ * Events: `tool-call` as of {@link McpProxy}, with `server` (the prefix) and with the balance before a refund;
+ * `batch-call` as of {@link McpProxy}.
+ */
+export class MultiServerRouter extends EventEmitter {
+  /** Stands between a prefix and the name of a tool: `':'`. */
+  static get SEPARATOR(): ':';
+  /** Throws an `Error` that names the first fault of the list. */
+  constructor(gate: Gate, configs: ServerBackendConfig[]);
+  /** Whether the router runs, whatever its servers do. */
+  get isRunning(): boolean;
+  /** The prefixes, in the order of the configuration. */
+  get prefixes(): string[];
+  get backendCount(): number;
+  /** Starts all servers. When one cannot be started, none is. */
+  start(): Promise<void>;
+  stop(): Promise<void>;
+  /** As of {@link McpProxy}; a name without a known prefix is −32602, before the gate is asked. */
+  handleRequest(request: JsonRpcRequest, apiKey: string | null, clientIp?: string): Promise<JsonRpcResponse>;
+  handleBatchRequest(
+    calls: BatchToolCall[],
+    batchId: string | number | undefined,
+    apiKey: string | null,
+    clientIp?: string,
+  ): Promise<JsonRpcResponse>;
+}
+
 // ── Analytics ────────────────────────────────────────────────────────────────
 
 /** `daily` counts in 24 hours from the start of the range. */
@@ -788,8 +897,8 @@ export class AuditLogger {
 }
 
 /**
- * A key as it may be shown: the first seven characters, `...` and the last four, but never more than half of it beside
- * its `pg_`; `***` for none or one of fewer than ten. Throws a `TypeError` for what is no text.
+ * A key's first seven characters, `...` and its last four; `***` for none or one of fewer than ten, but all of one with
+ * ten or eleven. Throws a `TypeError` for what is no text.
  */
 export function maskKeyForAudit(key: string | null | undefined): string;
 
@@ -1292,6 +1401,70 @@ export function writeSseKeepAlive(res: ServerResponse): void;
 
 /** The admin page as one HTML document, with the server's name in its title. It needs the routes of a gateway beside it. */
 export function getDashboardHtml(serverName: string): string;
+
+// ── The server ───────────────────────────────────────────────────────────────
+
+/**
+ * The gateway in this process: the wrapped server, the gate in front of it, and the HTTP API.
+ *
+ * Requests are answered on threads of their own. What the properties show is the server's own state, live before,
+ * while and after it runs; what is assigned to the gate's hooks or written to records counts for requests that come
+ * later, and changes of `gate.config` within a fifth of a second. A hook is asked on this thread and has five seconds;
+ * one that throws or takes longer refuses the call (`team_check_failed`, `team_check_timed_out`).
+ */
+export class PayGateServer {
+  /**
+   * @param config laid over the defaults, member by member
+   * @param adminKey what admin routes ask for; one is made when it is absent or empty
+   * @param statePath the state file of the keys; without one they are in memory
+   * @param remoteUrl a remote server to wrap instead of `serverCommand`
+   * @param stripeWebhookSecret turns `POST /stripe/webhook` on
+   * @param servers several servers to wrap under prefixes, instead of one
+   * @param redisUrl keeps keys in step with other instances
+   * @throws RangeError naming the field, when a price or an alert rule cannot be one
+   */
+  constructor(
+    config: Partial<PayGateConfig> & { serverCommand: string },
+    adminKey?: string,
+    statePath?: string,
+    remoteUrl?: string,
+    stripeWebhookSecret?: string,
+    servers?: ServerBackendConfig[],
+    redisUrl?: string,
+  );
+  readonly gate: Gate;
+  /** The wrapped server; null when there are several. */
+  readonly proxy: McpProxy | HttpMcpProxy | null;
+  /** The wrapped servers, when there are several. */
+  readonly router: MultiServerRouter | null;
+  /** Null without `config.oauth`. */
+  readonly oauth: OAuthProvider | null;
+  readonly sessions: SessionManager;
+  readonly audit: AuditLogger;
+  readonly registry: ToolRegistry;
+  readonly metrics: MetricsCollector;
+  readonly analytics: AnalyticsEngine;
+  /** Other rules, given by `POST /alerts`, are another engine. */
+  readonly alerts: AlertEngine;
+  readonly teams: TeamManager;
+  /** Null without `redisUrl`. */
+  readonly redisSync: RedisSync | null;
+  /**
+   * Starts the wrapped server and listens. The process stays alive until the server is stopped.
+   *
+   * @returns the port in use and the admin key
+   * @throws Error when Redis, the wrapped server or the port fails; system errors have a `code`. Nothing runs then.
+   */
+  start(): Promise<{ port: number; adminKey: string }>;
+  /** Stops everything at once. Calls under way are given up and settled. */
+  stop(): Promise<void>;
+  /**
+   * Takes no new calls, waits for those under way, then stops everything. A second call returns at once.
+   *
+   * @param timeoutMs how long to wait, in milliseconds; default 30,000
+   */
+  gracefulStop(timeoutMs?: number): Promise<void>;
+}
 
 // ── Client ───────────────────────────────────────────────────────────────────
 

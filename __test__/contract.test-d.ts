@@ -6,8 +6,11 @@ import {
   AuditLogger,
   DEFAULT_CONFIG,
   Gate,
+  HttpMcpProxy,
   KeyStore,
+  McpProxy,
   MetricsCollector,
+  MultiServerRouter,
   OAuthProvider,
   QuotaTracker,
   RateLimiter,
@@ -130,6 +133,24 @@ same<Same<typeof status.usage, UsageSummary>>();
 same<Same<typeof status.filteredNamespace, string | undefined>>();
 // @ts-expect-error lists never show the key
 status.keys[0]?.key;
+
+const proxy = new McpProxy(gate, 'node', ['server.js']);
+const remote = new HttpMcpProxy(gate, 'http://localhost/mcp');
+const router = new MultiServerRouter(gate, [{ prefix: 'a', serverCommand: 'x' }, { prefix: 'b', remoteUrl: 'http://h' }]);
+for (const front of [proxy, remote, router]) {
+  same<Same<ReturnType<typeof front.handleRequest>, Promise<JsonRpcResponse>>>();
+  front.handleBatchRequest([{ name: 'a' }], undefined, null, '10.0.0.1').then((answer) => answer.error?.code);
+  front.on('tool-call', () => {}).once('batch-call', () => {});
+  same<Same<typeof front.isRunning, boolean>>();
+}
+proxy.forwardUngated({ jsonrpc: '2.0', id: 'x', method: 'ping' });
+same<Same<ReturnType<typeof remote.stop>, Promise<void>>>();
+same<Same<typeof MultiServerRouter.SEPARATOR, ':'>>();
+same<Same<typeof router.prefixes, string[]>>();
+// @ts-expect-error a router has no way past the gate
+router.forwardUngated({ jsonrpc: '2.0', method: 'ping' });
+// @ts-expect-error a server has a prefix
+new MultiServerRouter(gate, [{ serverCommand: 'x' }]);
 
 const store = new KeyStore();
 const record = store.createKey('name', 5, { tags: { env: 'prod' }, expiresAt: null, allowedTools: ['a'] });

@@ -52,8 +52,8 @@ test('without refunds a failed call is kept; the price is the one the gate took'
   await during(proxyOf(gate), async (proxy) => {
     const told = heard(proxy, 'tool-call');
     await proxy.handleRequest(callOf('fail', { x: 'y' }), key);
-    assert.equal(record.credits, 45);
-    assert.equal(told[0][1].creditsCharged, 5);
+    assert.equal(record.credits, 47);
+    assert.equal(told[0][1].creditsCharged, 3);
     const refused = await proxy.handleRequest(callOf('fail', { x: 'y' }), null);
     assert.deepEqual(refused.error, { code: -32402, message: 'Payment required: missing_api_key', data: { creditsRequired: 2, remainingCredits: 0 } });
     assert.equal(told.length, 1);
@@ -293,7 +293,7 @@ test('odd arguments are errors that name them', async () => {
     await assert.rejects(proxy.handleRequest(callOf('echo'), 5), { message: 'apiKey must be a string or null, but is number' });
     const thrower = { get method() { throw new Error('mine'); } };
     await assert.rejects(proxy.handleRequest(thrower, key), { message: 'mine' });
-    assert.equal((await proxy.handleRequest([], key)).error.code, -32402);
+    assert.equal((await proxy.handleRequest([], key)).error.code, -32600);
     for (const id of [{}, [], true]) assert.equal((await proxy.handleRequest({ ...callOf('echo'), id }, key)).error.code, -32600);
     assert.equal(record.credits, 50);
     let asked = 0;

@@ -13,15 +13,16 @@ test('a program for 2.9.0 compiles and runs', () => {
   // Below the package, so that it is found under its own name.
   const folder = mkdtempSync(join(root, 'target', 'program-'));
   try {
+    const fixtures = join(here, 'fixtures');
     const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
-    const options = ['--strict', '--module', 'node16', '--target', 'es2022', '--types', 'node', '--outDir', folder];
-    const compiled = spawnSync(process.execPath, [tsc, join(here, 'fixtures', 'program.ts'), ...options], {
+    const options = ['--strict', '--module', 'node16', '--target', 'es2022', '--types', 'node', '--outDir', folder, '--rootDir', fixtures];
+    const compiled = spawnSync(process.execPath, [tsc, join(fixtures, 'program.ts'), ...options], {
       cwd: root,
       encoding: 'utf8',
     });
     assert.equal(compiled.status, 0, compiled.stdout);
     const program = join(folder, 'program.js');
-    const printed = execFileSync(process.execPath, [program, join(here, 'fixtures', 'tools.mjs')], {
+    const printed = execFileSync(process.execPath, [program, join(fixtures, 'tools.mjs')], {
       encoding: 'utf8',
       timeout: 60_000,
     });

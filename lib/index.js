@@ -22,6 +22,10 @@ const teamManager = require('./team-manager.js');
 const configValidation = require('./config-validation.js');
 const sessionManager = require('./session-manager.js');
 const sse = require('./sse.js');
+const redisClient = require('./redis-client.js');
+const redisUrl = require('./redis-url.js');
+const redisSubscriber = require('./redis-subscriber.js');
+const redisSync = require('./redis-sync.js');
 const client = require('./client.js');
 const defaultConfig = require('./default-config.js');
 
@@ -51,6 +55,10 @@ Object.defineProperty(exports, 'getDashboardHtml', { enumerable: true, get: func
 Object.defineProperty(exports, 'AnalyticsEngine', { enumerable: true, get: function () { return analyticsEngine.AnalyticsEngine; } });
 Object.defineProperty(exports, 'AlertEngine', { enumerable: true, get: function () { return alertEngine.AlertEngine; } });
 Object.defineProperty(exports, 'TeamManager', { enumerable: true, get: function () { return teamManager.TeamManager; } });
+Object.defineProperty(exports, 'RedisClient', { enumerable: true, get: function () { return redisClient.RedisClient; } });
+Object.defineProperty(exports, 'parseRedisUrl', { enumerable: true, get: function () { return redisUrl.parseRedisUrl; } });
+Object.defineProperty(exports, 'RedisSubscriber', { enumerable: true, get: function () { return redisSubscriber.RedisSubscriber; } });
+Object.defineProperty(exports, 'RedisSync', { enumerable: true, get: function () { return redisSync.RedisSync; } });
 Object.defineProperty(exports, 'PayGateClient', { enumerable: true, get: function () { return client.PayGateClient; } });
 Object.defineProperty(exports, 'PayGateError', { enumerable: true, get: function () { return client.PayGateError; } });
 Object.defineProperty(exports, 'validateConfig', { enumerable: true, get: function () { return configValidation.validateConfig; } });

@@ -107,8 +107,8 @@ function promised(run, ...given) {
 
 /** The error that a native failure is. */
 function failure(text) {
-  const { name, message, code } = JSON.parse(text);
-  const error = new ({ RangeError, TypeError }[name] ?? Error)(message);
+  const { message, code } = JSON.parse(text);
+  const error = new Error(message);
   if (code !== null) error.code = code;
   return error;
 }

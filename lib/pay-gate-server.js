@@ -1,19 +1,26 @@
 'use strict';
 
 const { randomBytes } = require('node:crypto');
-const { native, shared, call, hold, release, promised, json, text, FIRST } = require('./native.js');
+const { native, shared, call, hold, release, unlisten, promised, json, text, FIRST } = require('./native.js');
 const { alertEngineOf } = require('./alert-engine.js');
 const { AnalyticsEngine } = require('./analytics-engine.js');
 const { auditLoggerOf } = require('./audit-logger.js');
 const { DEFAULT_CONFIG } = require('./default-config.js');
 const { GATE, servedGate, reconfigureIfChanged } = require('./gate.js');
+const { HttpMcpProxy } = require('./http-mcp-proxy.js');
 const { PARTS } = require('./key-store.js');
+const { McpProxy } = require('./mcp-proxy.js');
+const { MultiServerRouter } = require('./multi-server-router.js');
 const { OAUTH, OAuthProvider } = require('./oauth-provider.js');
 const { metricsCollectorOf } = require('./metrics-collector.js');
+const { RedisClient } = require('./redis-client.js');
+const { RedisSync } = require('./redis-sync.js');
+const { parseRedisUrl } = require('./redis-url.js');
 const { answerHooks, watchHooks } = require('./server-hooks.js');
 const { sessionsOf } = require('./server-sessions.js');
 const { teamManagerOf } = require('./team-manager.js');
 const { toolRegistryOf } = require('./tool-registry.js');
+const wrapped = require('./wrapped-servers.js');
 
 const ADMIN_KEY_BYTES = 16;
 const DRAIN_TIME_MS = 30_000;
@@ -37,8 +44,19 @@ class PayGateServer {
     this.teams = teamManagerOf(store);
     const parts = { adminKey: adminKey ? text(adminKey) : `admin_${randomBytes(ADMIN_KEY_BYTES).toString('hex')}` };
     this.oauth = this.config.oauth ? new OAuthProvider(this.config.oauth, oauthPath(statePath)) : null;
-    const oauth = this.oauth === null ? [] : [this.oauth[OAUTH].handle];
-    parts.handle = call(native.serverNew, this.gate[GATE].handle, given(this.config, parts.adminKey), ...oauth);
+    const several = servers && servers.length > 0;
+    this.router = several ? new MultiServerRouter(this.gate, servers) : null;
+    this.proxy = several ? null : proxyOf(this.gate, this.config, remoteUrl);
+    parts.wrapped = this.router ?? this.proxy;
+    parts.handle = call(
+      native.serverNew,
+      this.gate[GATE].handle,
+      given(this.config, parts.adminKey),
+      parts.wrapped[wrapped.SERVERS].handle,
+      ...(this.oauth === null ? [] : [this.oauth[OAUTH].handle]),
+    );
+    parts.redisOptions = redisUrl ? parseRedisUrl(redisUrl) : null;
+    this.redisSync = redisUrl ? new RedisSync(new RedisClient(parts.redisOptions), this.gate.store) : null;
     this.sessions = sessionsOf(parts.handle);
     this.audit = auditLoggerOf(call(native.serverAudit, parts.handle));
     this.metrics = metricsCollectorOf(call(native.serverMetrics, parts.handle));
@@ -61,13 +79,14 @@ class PayGateServer {
 
   async start() {
     const parts = this[SERVER];
-    const { handle } = parts;
-    const answer = await promised(native.serverStart, handle, portOf(this.config));
-    hold();
-    parts.unhook = answerHooks(this.gate);
-    parts.watch = setInterval(() => reconfigureIfChanged(this.gate), CONFIG_CHECK_MS);
-    parts.watch.unref?.();
-    return { port: JSON.parse(answer).port, adminKey: parts.adminKey };
+    if (parts.running) throw new Error('the server has been started already');
+    parts.running = true;
+    try {
+      return await start(this);
+    } catch (error) {
+      parts.running = false;
+      throw error;
+    }
   }
 
   async stop() {
@@ -99,6 +118,31 @@ class ServerTools {
   }
 }
 
+async function start(server) {
+  const { gate, redisSync } = server;
+  const parts = server[SERVER];
+  const port = portOf(server.config);
+  if (redisSync !== null) {
+    await redisSync.init(parts.redisOptions);
+    console.log('[paygate] Redis distributed state enabled');
+  }
+  const target = wrapped.hear(parts.wrapped);
+  let answer;
+  try {
+    answer = await promised(native.serverStart, parts.handle, port, target);
+  } catch (error) {
+    unlisten(target);
+    await redisSync?.destroy();
+    throw error;
+  }
+  wrapped.started(parts.wrapped);
+  hold();
+  parts.unhook = answerHooks(gate);
+  parts.watch = setInterval(() => reconfigureIfChanged(gate), CONFIG_CHECK_MS);
+  parts.watch.unref?.();
+  return { port: JSON.parse(answer).port, adminKey: parts.adminKey };
+}
+
 /** Stops a server; calls that take longer are given up. */
 async function stop(server, limitMs) {
   const parts = server[SERVER];
@@ -106,14 +150,22 @@ async function stop(server, limitMs) {
   await promised(native.serverStop, parts.handle, limitMs);
   if (unhook !== undefined && parts.unhook === unhook) {
     parts.unhook = undefined;
+    parts.running = false;
     clearInterval(parts.watch);
     unhook();
+    wrapped.stopped(parts.wrapped);
     release();
   }
   server.gate.destroy();
   server.oauth?.destroy();
   server.audit.destroy();
   server.sessions.destroy();
+  await server.redisSync?.destroy();
+}
+
+/** The one server that is wrapped: a remote one, or a program. */
+function proxyOf(gate, { serverCommand, serverArgs }, remoteUrl) {
+  return remoteUrl ? new HttpMcpProxy(gate, remoteUrl) : new McpProxy(gate, serverCommand, serverArgs);
 }
 
 /** Where OAuth keeps its state: beside the keys. */
@@ -122,14 +174,12 @@ function oauthPath(statePath) {
 }
 
 /** The configuration as native code takes it. */
-function given({ name, serverCommand, serverArgs, freeMethods, alertRules }, adminKey) {
+function given({ name, freeMethods, alertRules }, adminKey) {
   return json({
     name: text(name),
     adminKey,
     freeMethods: freeMethods.map(text),
     alertRules: alertRules ?? [],
-    command: text(serverCommand),
-    args: serverArgs.map(text),
   });
 }
 

@@ -168,7 +168,9 @@ function start(manager, handle) {
 
 /** The teams whose members' keys are in a store; they take part in its gate's decisions. */
 function teamManagerOf(storeHandle) {
-  return start(Object.create(TeamManager.prototype), call(native.teamsOfStore, storeHandle));
+  const manager = start(Object.create(TeamManager.prototype), call(native.teamsOfStore, storeHandle));
+  manager[PARTS].owner.served = true;
+  return manager;
 }
 
 function verdict(reason) {

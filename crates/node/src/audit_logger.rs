@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use paygate_core::clock::Timestamp;
 use paygate_core::usage::audit::{
-    AuditEdit, AuditEvent, AuditFilter, AuditLimits, AuditLog, Bound, Capacity, Paging, When, mask_key,
+    AuditEdit, AuditEvent, AuditFilter, AuditLimits, AuditLog, Bound, Capacity, Paging, When,
 };
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value as Json;
@@ -157,9 +157,4 @@ pub(crate) fn enforce_retention(call: &Call<'_>) -> Value {
 pub(crate) fn clear(call: &Call<'_>) -> Value {
     log_of(call).clear();
     UNDEFINED
-}
-
-/// `maskKey(key)`.
-pub(crate) fn mask(call: &Call<'_>) -> Value {
-    call.string(&mask_key(&call.given(0)))
 }

@@ -35,8 +35,8 @@ mod end {
     pub(super) const FAILURE: u8 = 2;
 }
 
-/// Tells one target of a script something, from any thread.
-#[derive(Clone)]
+/// Tells one target of a script something, from any thread; the default tells nobody.
+#[derive(Clone, Default)]
 pub(crate) struct Teller {
     post: Option<Arc<Post>>,
     target: u32,
@@ -54,8 +54,8 @@ impl Teller {
         let _ = match ended {
             Ok(None) => post.send(self.target, end::NOTHING, None),
             Ok(Some(text)) => post.send(self.target, end::TEXT, Some(text)),
-            Err(Rejection { name, message, code }) => {
-                let failure = json!({"name": name, "message": message, "code": code});
+            Err(Rejection { message, code }) => {
+                let failure = json!({"message": message, "code": code});
                 post.send(self.target, end::FAILURE, Some(failure.to_string()))
             }
         };
@@ -65,7 +65,6 @@ impl Teller {
 /// Why a promise is rejected: the error that the shell makes.
 #[derive(Debug)]
 pub(crate) struct Rejection {
-    name: &'static str,
     message: String,
     code: Option<&'static str>,
 }
@@ -73,13 +72,7 @@ pub(crate) struct Rejection {
 impl Rejection {
     /// An `Error`.
     pub(crate) fn new(message: impl ToString) -> Self {
-        Self { name: "Error", message: message.to_string(), code: None }
-    }
-
-    /// The same error, as a `RangeError` or `TypeError`.
-    #[must_use]
-    pub(crate) fn named(self, name: &'static str) -> Self {
-        Self { name, ..self }
+        Self { message: message.to_string(), code: None }
     }
 
     /// The same error with a `code`, as system errors have one.

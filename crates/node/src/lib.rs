@@ -30,6 +30,8 @@ mod oauth_provider;
 mod open_call;
 mod quota_tracker;
 mod rate_limiter;
+mod redis_client;
+mod redis_sync;
 mod runtime;
 mod server;
 mod stripe_webhook_handler;

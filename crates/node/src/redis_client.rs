@@ -34,8 +34,9 @@ struct GivenOptions {
 
 impl From<GivenOptions> for Options {
     fn from(given: GivenOptions) -> Self {
-        let GivenOptions { host, port, username, password, db, tls, connect_timeout, command_timeout, .. } =
-            given;
+        let GivenOptions {
+            host, port, username, password, db, tls, connect_timeout, command_timeout, ..
+        } = given;
         let trusted = || tls_config(given.extra_certificates.as_deref().map(AsRef::as_ref)).into();
         Self {
             connect_timeout: Duration::from_millis(connect_timeout),

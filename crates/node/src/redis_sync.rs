@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use paygate_core::credits::Credits;
 use paygate_core::entropy::{SystemEntropy, random_name};
-use paygate_redis::replica::{Copied, Deduction, Pulled, Replica};
+use paygate_redis::replica::{Copied, Deduction, Known, Pulled, Replica};
 use paygate_redis::{keyspace, script};
 use serde_json::{Map, Value as Json, json};
 
@@ -71,24 +71,22 @@ pub(crate) fn encode(call: &Call<'_>) -> Value {
     call.json_text(&texts.collect::<Vec<_>>())
 }
 
-/// `syncPull(sync, hash)`: whether it holds a record; an error when it cannot be read. `FIRST` is the place of the
-/// record that is new or was replaced, or −1.
+/// `syncPull(sync, hash)`: the place of the record that is new or was replaced; −1 when the store has it already, −2
+/// when it is no record; an error when it cannot be read.
 pub(crate) fn pull(call: &Call<'_>) -> Value {
     let sync = call.the::<SyncHandle>();
     let hash: HashMap<String, String> = call.json(1).expect("always given");
-    let (is_record, replaced) = match sync.replica.pull(&hash) {
+    match sync.replica.pull(&hash) {
         Ok(Pulled::Replaced(written)) => {
             // A failure is told by the journal, which keeps the entry and tries again. The state file is not written
             // for what can be pulled again.
             let _ = sync.store.books.ledger.wait(written.ticket);
-            (true, Some(written.value))
+            call.place(Some(written.value))
         }
-        Ok(Pulled::Same) => (true, None),
-        Ok(Pulled::NoRecord) => (false, None),
-        Err(error) => return call.fail(Failure::Other, error),
-    };
-    call.set_place(replaced);
-    call.boolean(is_record)
+        Ok(Pulled::Same) => call.double(-1.0),
+        Ok(Pulled::NoRecord) => call.double(-2.0),
+        Err(error) => call.fail(Failure::Other, error),
+    }
 }
 
 /// `syncNumbers(sync, key, hash, numbers)`: takes over the balance and the totals of a key, or those of a message.
@@ -128,11 +126,12 @@ pub(crate) fn begin(call: &Call<'_>) -> Value {
     call.double(number.into())
 }
 
-/// `syncSettle(sync, number)`: makes the deduction in the store; what became of it.
+/// `syncSettle(sync, number, alone)`: makes the deduction in the store; what became of it. `alone` is 1 when Redis has
+/// not made it.
 pub(crate) fn settle(call: &Call<'_>) -> Value {
     let sync = call.the::<SyncHandle>();
     let Some(deduction) = take(call, sync) else { return UNDEFINED };
-    let settled = sync.replica.settle(deduction);
+    let settled = sync.replica.settle(deduction, known(call, 2));
     if let Copied::Made(Some(written)) = &settled {
         // A failure is told by the journal, which keeps the entry and tries again.
         let _ = sync.store.books.ledger.wait(written.ticket);
@@ -155,10 +154,10 @@ fn take(call: &Call<'_>, sync: &SyncHandle) -> Option<Deduction> {
     sync.on_their_way.lock().by_number.remove(&number)
 }
 
-/// `syncTopUp(sync, key, amount)`: adds credits in the store; what became of it.
+/// `syncTopUp(sync, key, amount, alone)`: adds credits in the store; what became of it. `alone` as above.
 pub(crate) fn top_up(call: &Call<'_>) -> Value {
     let sync = call.the::<SyncHandle>();
-    let added = match sync.replica.top_up(&call.given(1), amount(call, 2)) {
+    let added = match sync.replica.top_up(&call.given(1), amount(call, 2), known(call, 3)) {
         Copied::Made(Some(written)) => {
             sync.store.books.finish(written);
             Copied::Made(None)
@@ -166,6 +165,10 @@ pub(crate) fn top_up(call: &Call<'_>) -> Value {
         other => other,
     };
     told(call, sync, &added)
+}
+
+fn known(call: &Call<'_>, at: usize) -> Known {
+    if call.index(at) == 1 { Known::HereAlone } else { Known::ToRedis }
 }
 
 fn told(call: &Call<'_>, sync: &SyncHandle, copied: &Copied) -> Value {

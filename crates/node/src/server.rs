@@ -7,7 +7,6 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use paygate_core::clock::Clock;
 use paygate_core::usage::AlertRule;
-use paygate_mcp_wire::stdio::StdioConfig;
 use paygate_server::oauth::state_path;
 use paygate_server::{CallHooks, News, Server, ServerConfig, ServerParts, SessionId, Sessions, StartError};
 use serde::Deserialize;
@@ -15,20 +14,22 @@ use serde_json::{Value as Json, json};
 
 use crate::alert_engine::AlertsHandle;
 use crate::audit_logger::AuditHandle;
+use crate::backend::{BackendHandle, Script};
 use crate::call::{Call, Failure, UNDEFINED, Value, slot};
-use crate::channel::{self, Rejection};
+use crate::channel::{self, Rejection, Teller};
 use crate::host::HostClock;
 use crate::metrics_collector::MetricsHandle;
 use crate::oauth_provider::OAuthHandle;
 use crate::runtime;
 
-/// Variables that the wrapped server does not get: some of them are secrets.
-const WITHHELD: &str = "PAYGATE_*";
+/// The server greets the children itself: they serve many clients.
+const GREETED: bool = true;
 
 /// A server as JavaScript holds it, running or not.
 pub(crate) struct ServerHandle {
     config: ServerConfig,
     parts: ServerParts,
+    backend: Arc<BackendHandle>,
     running: Arc<Mutex<Running>>,
 }
 
@@ -47,8 +48,6 @@ struct GivenServer {
     admin_key: String,
     free_methods: Vec<String>,
     alert_rules: Vec<Json>,
-    command: String,
-    args: Vec<String>,
 }
 
 /// `serverOAuthPath(path)`: where the state of OAuth is kept beside the keys'.
@@ -56,7 +55,8 @@ pub(crate) fn oauth_path(call: &Call<'_>) -> Value {
     call.string(&state_path(Path::new(&call.given(0))).to_string_lossy())
 }
 
-/// `serverNew(gate, config, oauth?)`: a server over a gate that was made for one, or why its rules for alerts are none.
+/// `serverNew(gate, config, backend, oauth?)`: a server over a gate that was made for one, or why its rules for alerts
+/// are none.
 pub(crate) fn new(call: &Call<'_>) -> Value {
     let given: GivenServer = call.json(1).expect("always given");
     let handle = call.gate();
@@ -65,9 +65,10 @@ pub(crate) fn new(call: &Call<'_>) -> Value {
         Ok(rules) => rules,
         Err(error) => return call.fail(Failure::Range, format!("config.alertRules: {error}")),
     };
-    let mut backend = StdioConfig::new(given.command, given.args);
-    backend.env_removed = vec![WITHHELD.to_owned()];
-    let mut config = ServerConfig::new(given.admin_key, backend, handle.store.books.file.clone());
+    let backend = call.the_other::<Arc<BackendHandle>>(2).expect("always given").clone();
+    let nobody = Teller::default();
+    let books = handle.store.books.file.clone();
+    let mut config = ServerConfig::new(given.admin_key, backend.config(&nobody, GREETED), books);
     config.name = given.name;
     config.free_methods = given.free_methods.into_iter().collect();
     let entropy = handle.gate.ledger().entropy().clone();
@@ -76,19 +77,23 @@ pub(crate) fn new(call: &Call<'_>) -> Value {
     let news = News::new(&handle.gate, &sessions, &clock, rules, handle.webhook.clone());
     let hooks: Arc<dyn CallHooks> = handle.hooks.clone();
     let parts = ServerParts { gate: handle.gate.clone(), sessions, news, oauth: None, hooks: Some(hooks) };
-    let parts = match call.the_other::<OAuthHandle>(2) {
+    let parts = match call.the_other::<OAuthHandle>(3) {
         Some(oauth) => parts.with_oauth(oauth.provider.clone()),
         None => parts,
     };
-    call.hold_any(ServerHandle { config, parts, running: Arc::new(Mutex::new(Running::Not)) })
+    call.hold_any(ServerHandle { config, parts, backend, running: Arc::new(Mutex::new(Running::Not)) })
 }
 
-/// `serverStart(server, port)`: starts the wrapped server and listens; `{port}`.
+/// `serverStart(server, port, target)`: starts the wrapped server, whose events are told to the target, and listens;
+/// `{port}`.
 pub(crate) fn start(call: &Call<'_>) -> Value {
     let handle = call.the::<ServerHandle>();
     let mut config = handle.config.clone();
     config.port = u16::try_from(call.index(1)).expect("the shell checks the port");
-    let (parts, running) = (handle.parts.clone(), handle.running.clone());
+    let teller = call.teller(call.index(2));
+    config.backend = handle.backend.config(&teller, GREETED);
+    config.listener = Some(Arc::new(Script(teller)));
+    let (parts, running, backend) = (handle.parts.clone(), handle.running.clone(), handle.backend.clone());
     let channel = call.channel();
     if !matches!(std::mem::replace(&mut *running.lock(), Running::Starting), Running::Not) {
         return call.promise(async { Err(Rejection::new("the server has been started already")) });
@@ -97,6 +102,7 @@ pub(crate) fn start(call: &Call<'_>) -> Value {
         match Server::bind_with(config, parts).await {
             Ok(server) => {
                 let server = Arc::new(server);
+                backend.attach(Some(server.backend().clone()));
                 *running.lock() = Running::Now(server.clone());
                 let port = server.local_addr().port();
                 let serving = server.clone();
@@ -130,17 +136,17 @@ pub(crate) fn in_flight(call: &Call<'_>) -> Value {
     call.place(Some(server.in_flight()))
 }
 
-/// `serverStop(server, milliseconds)`: waits so long for calls under way, then stops everything. The answer is how
-/// many calls were given up.
+/// `serverStop(server, milliseconds)`: waits so long for calls under way, then stops everything.
 pub(crate) fn stop(call: &Call<'_>) -> Value {
     let handle = call.the::<ServerHandle>();
     let limit = Duration::try_from_secs_f64(call.number(1) / 1000.0).unwrap_or(Duration::MAX);
-    let running = handle.running.clone();
+    let (running, backend) = (handle.running.clone(), handle.backend.clone());
     call.promise(async move {
         let Running::Now(server) = std::mem::replace(&mut *running.lock(), Running::Not) else {
             return Ok(None);
         };
         server.graceful_stop(limit).await;
+        backend.attach(None);
         Ok(None)
     })
 }

@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 
 use crate::call::Body;
-use crate::{alert_engine, analytics_engine, audit_logger, backend, channel, config, dashboard, gate, hooks, key_store, metrics_collector, oauth_provider, open_call, quota_tracker, rate_limiter, server, stripe_webhook_handler, team_manager, usage_meter, webhook_emitter};
+use crate::{alert_engine, analytics_engine, audit_logger, backend, channel, config, dashboard, gate, hooks, key_store, metrics_collector, oauth_provider, open_call, quota_tracker, rate_limiter, redis_client, redis_sync, server, stripe_webhook_handler, team_manager, usage_meter, webhook_emitter};
 
 /// All functions. What each takes and gives stands with it.
 pub(crate) const FUNCTIONS: &[(&CStr, Body)] = &[
@@ -131,7 +131,6 @@ pub(crate) const FUNCTIONS: &[(&CStr, Body)] = &[
     (c"auditSize", audit_logger::size),
     (c"auditRetain", audit_logger::enforce_retention),
     (c"auditClear", audit_logger::clear),
-    (c"maskKey", audit_logger::mask),
     (c"metricsNew", metrics_collector::new),
     (c"metricsCounter", metrics_collector::register_counter),
     (c"metricsGauge", metrics_collector::register_gauge),
@@ -184,4 +183,30 @@ pub(crate) const FUNCTIONS: &[(&CStr, Body)] = &[
     (c"callCancel", open_call::cancel),
     (c"batchNew", open_call::new_batch),
     (c"batchSend", open_call::send_batch),
+    (c"redisAddress", redis_client::address),
+    (c"redisNew", redis_client::new),
+    (c"redisConnected", redis_client::connected),
+    (c"redisConnect", redis_client::connect),
+    (c"redisCommand", redis_client::command),
+    (c"redisDisconnect", redis_client::disconnect),
+    (c"subscriberNew", redis_client::new_subscriber),
+    (c"subscriberConnect", redis_client::connect_subscriber),
+    (c"subscriberSubscribe", redis_client::subscribe),
+    (c"subscriberConnected", redis_client::subscriber_connected),
+    (c"subscriberSubscribed", redis_client::subscribed),
+    (c"subscriberDisconnect", redis_client::disconnect_subscriber),
+    (c"syncNames", redis_sync::names),
+    (c"syncNew", redis_sync::new),
+    (c"syncInstance", redis_sync::instance),
+    (c"syncEncode", redis_sync::encode),
+    (c"syncPull", redis_sync::pull),
+    (c"syncNumbers", redis_sync::pull_numbers),
+    (c"syncAmount", redis_sync::check_amount),
+    (c"syncFloor", redis_sync::floor_amount),
+    (c"syncBegin", redis_sync::begin),
+    (c"syncSettle", redis_sync::settle),
+    (c"syncAbandon", redis_sync::abandon),
+    (c"syncTopUp", redis_sync::top_up),
+    (c"syncUnsaved", redis_sync::unsaved),
+    (c"syncNotSaved", redis_sync::not_saved),
 ];

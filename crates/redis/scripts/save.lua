@@ -14,5 +14,5 @@ for place, field in ipairs({'credits', 'totalSpent', 'totalCalls'}) do
     end
   end
 end
-redis.call('HSET', KEYS[1], unpack(ARGV, 4))
+if #ARGV > 3 then redis.call('HSET', KEYS[1], unpack(ARGV, 4)) end
 return 1

@@ -64,8 +64,25 @@ struct Agreement {
     numbers: Numbers,
     /// What the copy has taken already of deductions that are on their way to Redis.
     ahead: Numbers,
+    /// What was changed in the copy alone and waits to be saved.
+    alone: Numbers,
     /// Counts the times at which Redis' numbers were taken over. Then the copy is ahead of nothing.
     round: u64,
+}
+
+impl Agreement {
+    fn on(numbers: Numbers, round: u64) -> Self {
+        Self { numbers, ahead: Numbers::default(), alone: Numbers::default(), round }
+    }
+}
+
+/// Whether Redis has made a change, or may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    /// It has, or nobody can tell.
+    ToRedis,
+    /// It has not: the change waits to be saved.
+    HereAlone,
 }
 
 /// A deduction that is on its way to Redis.
@@ -168,7 +185,7 @@ impl Replica {
     fn agree(&self, key: &str, numbers: Numbers) {
         let mut agreements = self.agreements.lock();
         let round = agreements.get(key).map_or(0, |known| known.round + 1);
-        agreements.insert(key.into(), Agreement { numbers, ahead: Numbers::default(), round });
+        agreements.insert(key.into(), Agreement::on(numbers, round));
     }
 
     // ── Deducting and adding ─────────────────────────────────────────────────
@@ -180,7 +197,8 @@ impl Replica {
         let mut agreements = self.agreements.lock();
         let mut begun = Deduction { key: key.into(), amount, ahead: Numbers::default(), round: 0 };
         if let (Some(agreement), Some(spent)) = (agreements.get_mut(key), spent) {
-            let unknown = spent - agreement.numbers.spent - agreement.ahead.spent;
+            let Agreement { numbers, ahead, alone, .. } = agreement;
+            let unknown = spent - numbers.spent - ahead.spent - alone.spent;
             let ahead = unknown.clamp(0, amount.as_i64());
             let whole = ahead > 0 && ahead == amount.as_i64();
             begun.ahead = Numbers { credits: -ahead, spent: ahead, calls: whole.into() };
@@ -191,7 +209,7 @@ impl Replica {
     }
 
     /// Makes a deduction in the copy: Redis has made it, or cannot be asked.
-    pub fn settle(&self, deduction: Deduction) -> Copied {
+    pub fn settle(&self, deduction: Deduction, known: Known) -> Copied {
         let ahead = self.no_longer_ahead(&deduction);
         let left = deduction.amount.as_i64() - ahead.spent;
         let left = Credits::new(left.cast_unsigned()).expect("a part of the amount");
@@ -204,7 +222,7 @@ impl Replica {
         } else {
             None
         };
-        self.note(&deduction.key, Numbers::deduction(deduction.amount, 1));
+        self.note(&deduction.key, Numbers::deduction(deduction.amount, 1), known);
         Copied::Made(written)
     }
 
@@ -226,23 +244,26 @@ impl Replica {
     }
 
     /// Adds credits in the copy: Redis has added them, or cannot be asked.
-    pub fn top_up(&self, key: &str, amount: Credits) -> Copied {
+    pub fn top_up(&self, key: &str, amount: Credits, known: Known) -> Copied {
         if self.ledger.accounts.find(key).is_none() {
             return Copied::UnknownKey;
         }
         match self.ledger.grant(key, amount) {
             Ok(Some(written)) => {
-                self.note(key, Numbers { credits: amount.as_i64(), ..Numbers::default() });
+                self.note(key, Numbers { credits: amount.as_i64(), ..Numbers::default() }, known);
                 Copied::Made(Some(Written { value: (), ticket: written.ticket }))
             }
             Ok(None) | Err(_) => Copied::Stale,
         }
     }
 
-    /// Both sides have changed alike.
-    fn note(&self, key: &str, change: Numbers) {
+    fn note(&self, key: &str, change: Numbers, known: Known) {
         if let Some(agreement) = self.agreements.lock().get_mut(key) {
-            agreement.numbers = agreement.numbers.plus(change);
+            let changed = match known {
+                Known::ToRedis => &mut agreement.numbers,
+                Known::HereAlone => &mut agreement.alone,
+            };
+            *changed = changed.plus(change);
         }
     }
 
@@ -256,18 +277,22 @@ impl Replica {
         let now = given_numbers(record);
         let mut agreements = self.agreements.lock();
         let Some(agreement) = agreements.get_mut(key) else {
-            let first = Agreement { numbers: now, ahead: Numbers::default(), round: 0 };
-            agreements.insert(key.into(), first);
+            agreements.insert(key.into(), Agreement::on(now, 0));
             return None;
         };
         let unsaved = now.minus(agreement.numbers).minus(agreement.ahead);
         agreement.numbers = agreement.numbers.plus(unsaved);
+        agreement.alone = Numbers::default();
         Some([unsaved.credits, unsaved.spent, unsaved.calls])
     }
 
     /// A save was not made: what it was to add is unsaved again.
     pub fn not_saved(&self, key: &str, [credits, spent, calls]: [i64; 3]) {
-        self.note(key, Numbers { credits: -credits, spent: -spent, calls: -calls });
+        let unsaved = Numbers { credits, spent, calls };
+        if let Some(agreement) = self.agreements.lock().get_mut(key) {
+            agreement.numbers = agreement.numbers.minus(unsaved);
+            agreement.alone = agreement.alone.plus(unsaved);
+        }
     }
 
     /// Redis no longer has a key, or never got it.
@@ -369,7 +394,7 @@ mod tests {
     fn a_deduction_counts_once_in_the_copy() {
         let replica = pulled(&[("credits", "5")]);
         let deduction = replica.begin(KEY, credits(2));
-        assert!(matches!(replica.settle(deduction), Copied::Made(Some(_))));
+        assert!(matches!(replica.settle(deduction, Known::ToRedis), Copied::Made(Some(_))));
         assert_eq!(numbers(&replica), [3, 2, 1]);
     }
 
@@ -382,10 +407,13 @@ mod tests {
             begun.push(replica.begin(KEY, credits(2)));
         }
         for deduction in begun {
-            assert!(matches!(replica.settle(deduction), Copied::Made(None)));
+            assert!(matches!(replica.settle(deduction, Known::ToRedis), Copied::Made(None)));
         }
         assert_eq!(numbers(&replica), [1, 4, 2]);
-        assert!(matches!(replica.settle(replica.begin(KEY, credits(1))), Copied::Made(Some(_))));
+        assert!(matches!(
+            replica.settle(replica.begin(KEY, credits(1)), Known::ToRedis),
+            Copied::Made(Some(_))
+        ));
         assert_eq!(numbers(&replica), [0, 5, 3]);
     }
 
@@ -396,19 +424,22 @@ mod tests {
         let deduction = replica.begin(KEY, credits(2));
         assert!(matches!(replica.pull(&in_redis(&[("credits", "5")])), Ok(Pulled::Replaced(_))));
         assert_eq!(numbers(&replica), [5, 0, 0]);
-        assert!(matches!(replica.settle(deduction), Copied::Made(Some(_))));
+        assert!(matches!(replica.settle(deduction, Known::ToRedis), Copied::Made(Some(_))));
         assert_eq!(numbers(&replica), [3, 2, 1]);
     }
 
     #[test]
     fn a_copy_that_cannot_follow_says_so() {
         let replica = pulled(&[("credits", "1")]);
-        assert!(matches!(replica.settle(replica.begin(KEY, credits(2))), Copied::Stale));
-        assert!(matches!(replica.settle(replica.begin("other", credits(2))), Copied::UnknownKey));
-        assert!(matches!(replica.top_up("other", credits(2)), Copied::UnknownKey));
-        assert!(matches!(replica.top_up(KEY, Credits::MAX), Copied::Stale));
+        assert!(matches!(replica.settle(replica.begin(KEY, credits(2)), Known::ToRedis), Copied::Stale));
+        assert!(matches!(
+            replica.settle(replica.begin("other", credits(2)), Known::ToRedis),
+            Copied::UnknownKey
+        ));
+        assert!(matches!(replica.top_up("other", credits(2), Known::ToRedis), Copied::UnknownKey));
+        assert!(matches!(replica.top_up(KEY, Credits::MAX, Known::ToRedis), Copied::Stale));
         let _ = replica.ledger.revoke(KEY).unwrap();
-        assert!(matches!(replica.top_up(KEY, credits(1)), Copied::Stale));
+        assert!(matches!(replica.top_up(KEY, credits(1), Known::ToRedis), Copied::Stale));
         assert_eq!(numbers(&replica), [1, 0, 0]);
     }
 
@@ -423,7 +454,25 @@ mod tests {
         assert_eq!(unsaved, [7, 0, 0]);
         replica.not_saved(KEY, unsaved);
         assert_eq!(replica.unsaved(KEY, &record(&replica)), Some([7, 0, 0]));
-        assert!(matches!(replica.settle(on_its_way), Copied::Made(None)));
+        assert!(matches!(replica.settle(on_its_way, Known::ToRedis), Copied::Made(None)));
+        assert_eq!(replica.unsaved(KEY, &record(&replica)), Some([0, 0, 0]));
+    }
+
+    #[test]
+    fn what_was_changed_while_redis_was_away_is_saved_once_and_covers_no_later_deduction() {
+        let replica = pulled(&[("credits", "10")]);
+        let away = replica.begin(KEY, credits(2));
+        assert!(matches!(replica.settle(away, Known::HereAlone), Copied::Made(Some(_))));
+        assert!(matches!(replica.top_up(KEY, credits(5), Known::HereAlone), Copied::Made(Some(_))));
+        let next = replica.begin(KEY, credits(1));
+        assert!(matches!(replica.settle(next, Known::ToRedis), Copied::Made(Some(_))));
+        assert_eq!(numbers(&replica), [12, 3, 2]);
+        let unsaved = replica.unsaved(KEY, &record(&replica)).unwrap();
+        assert_eq!(unsaved, [3, 2, 1]);
+        replica.not_saved(KEY, unsaved);
+        let next = replica.begin(KEY, credits(1));
+        assert!(matches!(replica.settle(next, Known::ToRedis), Copied::Made(Some(_))));
+        assert_eq!(replica.unsaved(KEY, &record(&replica)), Some([3, 2, 1]));
         assert_eq!(replica.unsaved(KEY, &record(&replica)), Some([0, 0, 0]));
     }
 

@@ -34,6 +34,7 @@ const CI: &[Step] = &[
     },
     step("JavaScript tests", "npm", &["run", "--silent", "test:js"]),
     step("TypeScript types", "npm", &["run", "--silent", "test:types"]),
+    step("packed package", "npm", &["run", "--silent", "test:consumers"]),
 ];
 
 fn main() -> ExitCode {
