@@ -1402,6 +1402,180 @@ export function writeSseKeepAlive(res: ServerResponse): void;
 /** The admin page as one HTML document, with the server's name in its title. It needs the routes of a gateway beside it. */
 export function getDashboardHtml(serverName: string): string;
 
+// ── Redis ────────────────────────────────────────────────────────────────────
+
+/** Where Redis is, and who we are there. Falsy optional values mean their defaults. */
+export interface RedisClientOptions {
+  /** Name or address; an IPv6 address may stand in brackets. */
+  host: string;
+  port: number;
+  /** Absent or empty: nobody logs in. */
+  password?: string;
+  /** The number of the database; default 0. */
+  db?: number;
+  /** How long opening a connection may take, in milliseconds; default 5,000. */
+  connectTimeout?: number;
+  /** How long a reply may take, in milliseconds; default 10,000. */
+  commandTimeout?: number;
+  /** The name to log in under; it counts with a password. A server that refuses it is asked again without. */
+  username?: string;
+  /** Whether the connection is TLS; certificates are checked, those of `NODE_EXTRA_CA_CERTS` count too. */
+  tls?: boolean;
+}
+
+/**
+ * Reads a `redis://` or `rediss://` URL. What is missing has its default; the scheme is not checked. User name and TLS
+ * come along unseen: the result and its copies (`{ ...options }`) connect as the URL says.
+ *
+ * @throws TypeError `Invalid URL`
+ */
+export function parseRedisUrl(url: string): RedisClientOptions;
+
+/**
+ * A connection to Redis. The first command opens it, and so does the first one after it was lost. Commands are sent in
+ * the order of the calls and answered in that order.
+ *
+ * Every method rejects with the server's text when it refuses, with the system's when it cannot be reached
+ * (`connect ECONNREFUSED 127.0.0.1:6379`), with `Redis connect timeout (…ms)`, `Redis command timeout: …` or
+ * `Disconnected`. Errors have a `code`; `ERR_REDIS_UNANSWERED` means that the command may have been carried out. A
+ * command that waits keeps the process alive, an idle connection does not.
+ */
+export class RedisClient {
+  /** @throws RangeError when the port cannot be one */
+  constructor(opts: RedisClientOptions);
+  /** Whether the connection is open, logged in, and not known to be lost. */
+  get isConnected(): boolean;
+  connect(): Promise<void>;
+  /** Closes the connection. The next command opens it again. */
+  disconnect(): Promise<void>;
+  /** Any command. The reply is text, a number, null, or a list of these. */
+  command(...args: string[]): Promise<any>;
+  ping(): Promise<string>;
+  /** @param exSeconds when above 0, the time to live */
+  set(key: string, value: string, exSeconds?: number): Promise<string>;
+  get(key: string): Promise<string | null>;
+  del(...keys: string[]): Promise<number>;
+  exists(key: string): Promise<number>;
+  incr(key: string): Promise<number>;
+  incrby(key: string, n: number): Promise<number>;
+  decrby(key: string, n: number): Promise<number>;
+  expire(key: string, seconds: number): Promise<number>;
+  pexpire(key: string, ms: number): Promise<number>;
+  hset(key: string, ...fieldValues: string[]): Promise<number>;
+  hdel(key: string, ...fields: string[]): Promise<number>;
+  hget(key: string, field: string): Promise<string | null>;
+  /** `{}` when there is no such hash. */
+  hgetall(key: string): Promise<Record<string, string>>;
+  zadd(key: string, score: number, member: string): Promise<number>;
+  zcard(key: string): Promise<number>;
+  zrangebyscore(key: string, min: number | string, max: number | string): Promise<string[]>;
+  zremrangebyscore(key: string, min: number | string, max: number | string): Promise<number>;
+  /** How many heard it. */
+  publish(channel: string, message: string): Promise<number>;
+  rpush(key: string, ...values: string[]): Promise<number>;
+  llen(key: string): Promise<number>;
+  lrange(key: string, start: number, stop: number): Promise<string[]>;
+  ltrim(key: string, start: number, stop: number): Promise<string>;
+  evalLua(script: string, numkeys: number, ...keysAndArgs: Array<string | number>): Promise<any>;
+  /** One step: the next cursor, and keys. */
+  scan(cursor: string, pattern: string, count?: number): Promise<[string, string[]]>;
+  /** All keys that fit a pattern, some perhaps twice. */
+  scanAll(pattern: string, count?: number): Promise<string[]>;
+}
+
+/** Hears a message. What it throws is swallowed. */
+export type MessageHandler = (channel: string, message: string) => void;
+
+/** A connection that hears messages. It does not come back by itself. While it is subscribed, the process stays alive. */
+export class RedisSubscriber {
+  /** @throws RangeError when the port cannot be one */
+  constructor(opts: RedisClientOptions);
+  get isConnected(): boolean;
+  get isSubscribed(): boolean;
+  connect(): Promise<void>;
+  /**
+   * Asks for the messages of a channel. One handler hears all channels: the one given last.
+   *
+   * @throws Error `Not connected`
+   */
+  subscribe(channel: string, handler: MessageHandler): Promise<void>;
+  disconnect(): Promise<void>;
+}
+
+/** What gates tell each other on the channel `pg:events`. */
+export interface PubSubEvent {
+  type: 'key_updated' | 'key_revoked' | 'credits_changed' | 'key_created';
+  key: string;
+  /** The numbers that changed, as the sender sees them; only with `credits_changed`. */
+  data?: { credits?: number; totalSpent?: number; totalCalls?: number; active?: boolean };
+  /** Who says so. */
+  instanceId: string;
+}
+
+/**
+ * Keeps a store in step with other gates through Redis, where all keys are. Failures of Redis are printed by
+ * `console.error` and do not reject, but for those of `init`.
+ */
+export class RedisSync {
+  /**
+   * @param syncIntervalMs how often all keys are read again, in milliseconds; default 5,000
+   * @throws TypeError when `store` is no KeyStore
+   */
+  constructor(redis: RedisClient, store: KeyStore, syncIntervalMs?: number);
+  /** 16 hexadecimal digits, new for each. */
+  readonly instanceId: string;
+  /** Hears what other gates tell, before it is followed; when it throws, it is not. */
+  onPubSubEvent?: (event: PubSubEvent) => void;
+  get isConnected(): boolean;
+  /** Whether messages of others are heard. */
+  get isPubSubActive(): boolean;
+  /**
+   * Connects and reads all keys, or writes those of the store into an empty Redis. Then keeps doing so, and the process
+   * alive, until `destroy`.
+   *
+   * @param subscriberOpts where to hear messages of others; without, they are seen at the next interval
+   */
+  init(subscriberOpts?: RedisClientOptions): Promise<void>;
+  destroy(): Promise<void>;
+  /** Writes a key. Balance and totals change by what changed in the store since both agreed. */
+  saveKey(record: ApiKeyRecord): Promise<void>;
+  saveAll(): Promise<void>;
+  /**
+   * Takes credits in Redis and in the store. What a gate on the store has charged already is not taken there again.
+   * While Redis is away the store decides, and Redis hears of it later.
+   *
+   * @returns false when the key is unknown or revoked or has too few credits
+   * @throws RangeError when the amount is no whole number of credits
+   */
+  atomicDeduct(apiKey: string, amount: number): Promise<boolean>;
+  /**
+   * Adds credits, rounded down, in Redis and in the store.
+   *
+   * @returns false when there is nothing to add, or the key is unknown or revoked
+   * @throws RangeError when the amount or the sum is no number of credits
+   */
+  atomicTopup(apiKey: string, amount: number): Promise<boolean>;
+  /** Whether the store has the key. */
+  revokeKey(apiKey: string): Promise<boolean>;
+  publishEvent(event: Omit<PubSubEvent, 'instanceId'>): Promise<void>;
+  recordUsage(event: UsageEvent): Promise<void>;
+  /** The latest 100,000 events of all gates, oldest first, or those from an ISO time on; empty on failure. */
+  getUsageEvents(since?: string): Promise<UsageEvent[]>;
+  getUsageCount(): Promise<number>;
+  /**
+   * Counts a call in a sliding window that all gates share.
+   *
+   * @param maxCalls 0 or below is no limit
+   * @param windowMs default 60,000
+   * @returns allowed when Redis is away
+   */
+  checkRateLimit(
+    key: string,
+    maxCalls: number,
+    windowMs?: number,
+  ): Promise<{ allowed: boolean; remaining: number; resetInMs: number }>;
+}
+
 // ── The server ───────────────────────────────────────────────────────────────
 
 /**

@@ -14,11 +14,15 @@ import {
   OAuthProvider,
   QuotaTracker,
   RateLimiter,
+  RedisClient,
+  RedisSubscriber,
+  RedisSync,
   TeamManager,
   ToolRegistry,
   UsageMeter,
   formatDiagnostics,
   maskKeyForAudit,
+  parseRedisUrl,
   validateConfig,
   type ConfigDiagnostic,
   type ValidatableConfig,
@@ -52,10 +56,13 @@ import {
   type OAuthConfig,
   type OAuthServerMetadata,
   type OAuthTokenRecord,
+  type MessageHandler,
   type MetricLabels,
   type PayGateConfig,
   type PricingResponse,
+  type PubSubEvent,
   type QuotaConfig,
+  type RedisClientOptions,
   type ServerBackendConfig,
   type ServerPaymentMetadata,
   type TeamRecord,
@@ -319,5 +326,21 @@ same<Same<typeof handled.creditsAdded, number | undefined>>();
 same<Same<typeof handled.parked, boolean | undefined>>();
 // @ts-expect-error a secret is needed
 new StripeWebhookHandler(store);
+
+const where: RedisClientOptions = { ...parseRedisUrl('rediss://h'), connectTimeout: 100, tls: true };
+const redis = new RedisClient(where);
+same<Same<ReturnType<typeof redis.hgetall>, Promise<Record<string, string>>>>();
+same<Same<ReturnType<typeof redis.scan>, Promise<[string, string[]]>>>();
+same<Same<typeof redis.isConnected, boolean>>();
+const hearMessage: MessageHandler = (channel, message) => `${channel} ${message}`;
+void new RedisSubscriber({ host: 'h', port: 6379 }).subscribe('c', hearMessage);
+const sync = new RedisSync(redis, store, 1000);
+sync.onPubSubEvent = (event) => same<Same<typeof event, PubSubEvent>>();
+same<Same<ReturnType<typeof sync.atomicDeduct>, Promise<boolean>>>();
+void sync.publishEvent({ type: 'credits_changed', key: 'k', data: { credits: 1 } });
+// @ts-expect-error who says so is added
+void sync.publishEvent({ type: 'key_updated', key: 'k', instanceId: 'x' });
+// @ts-expect-error there is no such message
+void sync.publishEvent({ type: 'key_forgotten', key: 'k' });
 
 export type Others = [JsonRpcError, JsonRpcRequest, JsonRpcResponse, ServerBackendConfig, ToolInfo, ToolPricing, ToolCallParams, BatchToolCall];

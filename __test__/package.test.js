@@ -13,7 +13,7 @@ const paygate = require('..');
 const { example } = require('./support/example.js');
 
 /** Everything that 2.9.0 exports, in its order. */
-const ALL_NAMES = [
+const NAMES = [
   'PayGateServer',
   'Gate',
   'McpProxy',
@@ -48,8 +48,6 @@ const ALL_NAMES = [
   'formatDiagnostics',
   'DEFAULT_CONFIG',
 ];
-/** Those that are here. */
-const NAMES = ALL_NAMES.filter((name) => name in paygate);
 const CLASSES = NAMES.filter((name) => /^[A-Z]/.test(name) && name !== 'DEFAULT_CONFIG');
 
 example(

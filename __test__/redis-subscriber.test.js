@@ -82,3 +82,19 @@ test('a subscription keeps the process alive until it is given up', async (t) =>
   await until(async () => (await client.publish('a', 'bye')) === 1);
   assert.equal((await ended).stdout, 'bye\n');
 });
+
+test('a worker may end while it hears', async (t) => {
+  const { redis, client } = await both(t);
+  const script = `
+    const { Worker } = require('node:worker_threads');
+    const worker = new Worker(\`
+      const { RedisSubscriber } = require('paygate-mcp');
+      const subscriber = new RedisSubscriber({ host: '127.0.0.1', port: ${redis.port} });
+      subscriber.connect().then(() => subscriber.subscribe('a', () => {}))
+        .then(() => require('node:worker_threads').parentPort.postMessage('hearing'));
+    \`, { eval: true });
+    worker.on('message', () => worker.terminate().then(() => console.log('ended')));`;
+  const { stdout } = await run(process.execPath, ['-e', script], { cwd: join(__dirname, '..') });
+  assert.equal(stdout, 'ended\n');
+  await until(async () => (await client.command('PUBSUB', 'NUMSUB', 'a'))[1] === 0, 'the end of the subscription');
+});

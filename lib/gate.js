@@ -62,7 +62,7 @@ class Gate {
 
   evaluate(apiKey, toolCall, clientIp) {
     const open = opening;
-    opening = undefined;
+    if (open !== undefined) opening = undefined;
     const parts = this[GATE];
     const name = typeof toolCall.name === 'string' ? toolCall.name : text(toolCall.name);
     const key = typeof apiKey === 'string' ? apiKey : noKey(apiKey);
@@ -83,7 +83,7 @@ class Gate {
 
   evaluateBatch(apiKey, calls, clientIp) {
     const open = opening;
-    opening = undefined;
+    if (open !== undefined) opening = undefined;
     if (!Array.isArray(calls)) throw new TypeError('calls must be an array');
     const count = calls.length;
     const limit = callsMax(this.config);

@@ -33,6 +33,7 @@ const SYNC = Symbol('sync');
 
 class RedisSync {
   constructor(redis, store, syncIntervalMs = INTERVAL_MS) {
+    if (typeof redis !== 'object' || redis === null) throw new TypeError('redis must be a RedisClient');
     if (store?.[PARTS] === undefined) throw new TypeError('store must be a KeyStore');
     names ??= JSON.parse(call(native.syncNames));
     this.instanceId = call(native.syncInstance);

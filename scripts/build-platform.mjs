@@ -15,8 +15,8 @@ if (!existsSync(path.join(folder, 'package.json'))) {
 }
 
 requireRust();
-const packages = ['--package', 'paygate-node', '--package', 'paygate-cli'];
-await step('building the addon and the program', 'cargo', ['build', '--release', '--locked', ...packages]);
+// All crates at once, as the checks build them: of some of them alone, cargo would compile much a second time.
+await step('building the addon and the program', 'cargo', ['build', '--release', '--locked', '--workspace']);
 for (const [from, to] of [[library, names.addon], [names.program, names.program]]) {
   const file = path.join(folder, to);
   copyFileSync(path.join(target, 'release', from), `${file}.new`);

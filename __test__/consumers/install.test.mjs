@@ -62,7 +62,7 @@ test('with install scripts off, the command goes by way of Node', async (t) => {
 /** Starts the command in front of a server, and sees it end in good order when it is told to. */
 async function serveAndStop(command) {
   const backend = `node ${path.join(root, '__test__/fixtures/slow-backend.mjs')}`;
-  const child = spawn(command, ['wrap', '--server', backend, '--port', '0'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(command, ['wrap', '--server', backend, '--port', '0'], { stdio: ['ignore', 'pipe', 'ignore'] });
   const ended = new Promise((resolve) => child.on('exit', (code, signal) => resolve([code, signal])));
   let said = '';
   await new Promise((resolve, reject) => {

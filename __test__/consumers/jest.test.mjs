@@ -32,11 +32,13 @@ function prepared(t) {
 
 test('tests of a user pass under jest', async (t) => {
   const project = prepared(t);
+  const files = fs.readdirSync(path.join(source, 'tests')).filter((name) => name.endsWith('.test.js')).length;
   const jest = path.join(project, 'node_modules/jest/bin/jest.js');
   for (const [title, flag] of [['all files in one process', '--runInBand'], ['files in several processes', '--maxWorkers=2']]) {
     await t.test(title, () => {
       const { status, stderr } = spawnSync(process.execPath, [jest, '--ci', flag], { cwd: project, encoding: 'utf8' });
       assert.equal(status, 0, stderr);
+      assert.match(stderr, new RegExp(`^Test Suites: ${files} passed, ${files} total$`, 'm'));
       // Something that is still open would keep a process of the user's alive.
       assert.doesNotMatch(stderr, /did not exit|failed to exit gracefully|open handle/);
     });

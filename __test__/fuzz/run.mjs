@@ -122,6 +122,8 @@ function value(levels = 3) {
 // ── What is called ───────────────────────────────────────────────────────────
 
 const folder = mkdtempSync(join(tmpdir(), 'paygate-fuzz-'));
+// Some arguments are taken for paths.
+process.chdir(folder);
 const statePath = join(folder, 'state.json');
 const PRICING = { search: { creditsPerCall: 2, rateLimitPerMin: 50 }, echo: { creditsPerCall: 1, creditsPerKbInput: 3 } };
 const gate = new paygate.Gate({ ...paygate.DEFAULT_CONFIG, globalRateLimitPerMin: 1000, toolPricing: PRICING }, statePath);

@@ -9,7 +9,7 @@ use std::cell::{Cell, UnsafeCell};
 use std::ffi::c_void;
 use std::fmt::Display;
 use std::mem::MaybeUninit;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::null_mut;
 use std::sync::{Arc, Once};
 
@@ -135,9 +135,21 @@ unsafe extern "C" fn enter<const ARGUMENTS: usize>(
         };
         let call = Call { env, arguments, entry };
         host::set_now(call.get(slot::NOW));
-        (entry.body)(&call).0
+        match catch_unwind(AssertUnwindSafe(|| (entry.body)(&call))) {
+            Ok(value) => value.0,
+            Err(panic) if panic.is::<TooDeep>() => call.fail(Failure::Range, TooDeep).0,
+            Err(panic) => resume_unwind(panic),
+        }
     })
 }
+
+/// A value of the script is nested more deeply than it is read. Nothing has been done.
+#[derive(Debug, thiserror::Error)]
+#[error("an argument is nested more than {} levels deep", LEVELS_MAX)]
+struct TooDeep;
+
+/// Levels of JSON that serde_json reads.
+const LEVELS_MAX: usize = 127;
 
 /// Runs what must not unwind into Node.
 fn guard(env: sys::napi_env, body: impl FnOnce() -> sys::napi_value) -> sys::napi_value {
@@ -236,9 +248,13 @@ impl Call<'_> {
     /// A JSON argument; `None` when it is absent.
     pub(crate) fn json<T: DeserializeOwned>(&self, at: usize) -> Option<T> {
         let text = self.text(at)?;
-        Some(
-            serde_json::from_str(&text).expect("the shell passes what `JSON.stringify` made of known shapes"),
-        )
+        Some(serde_json::from_str(&text).unwrap_or_else(|error| {
+            // The one thing that the shape of a text does not rule out.
+            if error.is_syntax() && error.to_string().starts_with("recursion limit exceeded") {
+                resume_unwind(Box::new(TooDeep));
+            }
+            panic!("the shell passes what `JSON.stringify` made of known shapes: {error}")
+        }))
     }
 
     /// A number argument; NaN when it is absent or no number.

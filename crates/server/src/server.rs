@@ -114,7 +114,7 @@ impl Server {
         }
         let app = Arc::new(App::new(config, parts, backend));
         tokio::spawn(tool_list::discover(app.clone()));
-        tokio::spawn(sweep::rate_windows(Arc::downgrade(&app)));
+        tokio::spawn(sweep::what_is_old(Arc::downgrade(&app)));
         let listener = Mutex::new(Some(listener));
         let (drain, finish) = (watch::Sender::new(false), watch::Sender::new(false));
         Ok(Self { app, local_addr, listener, drain, finish })

@@ -1,4 +1,5 @@
-//! Forgets calls that no rate window counts any more.
+//! Forgets what is old: calls that no rate window counts any more, events that the log has kept long enough, and
+//! tokens that have expired.
 
 use std::sync::Weak;
 use std::time::Duration;
@@ -8,20 +9,25 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::app::App;
 
-/// How often windows are looked through.
+/// How often it is looked through.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// Looks through all windows every minute, as long as the server lives.
-pub(crate) async fn rate_windows(app: Weak<App>) {
+/// Looks through all windows and the log every minute, as long as the server lives.
+pub(crate) async fn what_is_old(app: Weak<App>) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         let Some(app) = app.upgrade() else { return };
         // With a million keys this takes a while, in which other work goes on.
-        let ledger = app.ledger().clone();
+        let (ledger, audit, oauth) = (app.ledger().clone(), app.news.audit.clone(), app.oauth.clone());
         drop(app);
-        let swept = spawn_blocking(move || ledger.limiter.sweep(ledger.now())).await;
+        let swept = spawn_blocking(move || {
+            ledger.limiter.sweep(ledger.now());
+            audit.enforce_retention();
+            oauth.iter().for_each(|oauth| oauth.sweep());
+        })
+        .await;
         swept.expect("forgetting what is old cannot fail");
     }
 }
