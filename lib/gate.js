@@ -4,7 +4,7 @@ const { native, shared, call, json, text, KIND, FIRST, SECOND, NOW, BYTES, THIRD
 const { KeyStore, PARTS, print } = require('./key-store.js');
 const { QuotaTracker } = require('./quota-tracker.js');
 const { SeenConfig, callsMax } = require('./gate-config.js');
-const { lastEvents, meterOf } = require('./usage-meter.js');
+const { eventOf, lastEvents, meterOf } = require('./usage-meter.js');
 const { limiterOf } = require('./rate-limiter.js');
 const { gateWebhook, emitterOf } = require('./webhook-emitter.js');
 
@@ -18,6 +18,7 @@ const NO_ARGUMENTS = -1;
 const ALLOWED = 0;
 const DENIED = 1;
 const PARTLY = 2;
+const SHADOWED = 3;
 
 /** Own to the package: what a gate is made of. */
 const GATE = Symbol('gate');
@@ -156,13 +157,19 @@ class Gate {
     owner.pushQuota(text(apiKey));
     call(native.gateRefund, handle, text(apiKey), text(toolName), credits);
     print(store);
-    if (this.onUsageEvent) this.onUsageEvent(lastEvents(this.meter, 1)[0]);
+    if (this.onUsageEvent) this.onUsageEvent(ownEvents(this, 1)[0]);
   }
 
   destroy() {
     this.rateLimiter.destroy();
     this.webhook?.destroy();
   }
+}
+
+/** The events of what the script has just decided. Other threads may have decided something meanwhile. */
+function ownEvents(gate, count) {
+  const { served, handle } = gate[GATE];
+  return served ? JSON.parse(call(native.hooksTake, handle)).map(eventOf).slice(-count) : lastEvents(gate.meter, count);
 }
 
 /** What stands for no key; anything else that is no text is an error. */
@@ -225,7 +232,7 @@ function evaluateHooked(gate, key, name, address, bytes, open) {
     decided = decideOne(gate[GATE], key, name, address, open);
     charged = decided.reason === undefined && decided.allowed;
   }
-  const [event] = gate.onUsageEvent ? lastEvents(gate.meter, 1) : [];
+  const [event] = gate.onUsageEvent ? ownEvents(gate, 1) : [];
   if (charged) {
     if (gate.onCreditsDeducted) gate.onCreditsDeducted(key, decided.creditsCharged);
     if (gate.teamRecorder) gate.teamRecorder(key, decided.creditsCharged);
@@ -319,11 +326,10 @@ function evaluateBatchHooked(gate, key, calls, names, address, open) {
       }
     }
   }
-  const before = gate.meter.eventCount;
   const decided = decideBatch(parts, key, calls, names, address, open);
-  const told = decided.allAllowed && gate.meter.eventCount !== before;
-  if (!told) return decided;
-  const events = gate.onUsageEvent ? lastEvents(gate.meter, names.length) : [];
+  // A batch that is let through unpaid as a whole takes nothing and is told to nobody.
+  if (!decided.allAllowed || shared[KIND] === SHADOWED) return decided;
+  const events = gate.onUsageEvent ? ownEvents(gate, names.length) : [];
   if (gate.onCreditsDeducted) gate.onCreditsDeducted(key, decided.totalCredits);
   if (gate.teamRecorder) gate.teamRecorder(key, decided.totalCredits);
   for (const event of events) {

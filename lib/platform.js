@@ -17,19 +17,14 @@ const names = {
 };
 
 /** What a build from source leaves, under the name that this package looks for. */
-const built = { addon: join(__dirname, names.addon) };
+const built = { addon: join(__dirname, names.addon), program: join(__dirname, names.program) };
 
 const HOW_TO_BUILD =
   'Install Rust 1.95 or newer (https://rustup.rs) and a C compiler, then install it again or run "npm rebuild paygate-mcp".';
 
 /** The path of the addon or the program; undefined when there is none. */
 function find(part) {
-  if (built[part] && existsSync(built[part])) return built[part];
-  return prebuilt(part);
-}
-
-/** The path of a prebuilt one; undefined when there is none for this platform. */
-function prebuilt(part) {
+  if (existsSync(built[part])) return built[part];
   const bundled = join(root, 'npm', platform, names[part]);
   if (existsSync(bundled)) return bundled;
   const folder = platformPackage();
@@ -58,4 +53,4 @@ function load() {
   }
 }
 
-module.exports = { HOW_TO_BUILD, built, find, load, names, platform, prebuilt, root };
+module.exports = { HOW_TO_BUILD, built, find, load, names, platform, root };

@@ -33,6 +33,7 @@ function useIt(folder) {
     console.log(PayGateClient === all.PayGateClient, McpProxy === all.McpProxy)`;
   assert.equal(run(folder, process.execPath, '-e', subpaths), 'true true\n');
   assert.equal(run(folder, path.join(folder, 'node_modules/.bin/paygate-mcp'), 'version'), `paygate-mcp v${version}\n`);
+  assert.equal(run(folder, process.execPath, 'node_modules/paygate-mcp/dist/cli.js', 'version'), `paygate-mcp v${version}\n`);
   assert.equal(npm(['exec', '--offline', '--', 'paygate-mcp', 'version'], folder), `paygate-mcp v${version}\n`);
 }
 

@@ -19,7 +19,6 @@ use tokio::time::timeout;
 
 use crate::call::{Call, UNDEFINED, Value};
 use crate::channel::Teller;
-use crate::host;
 use crate::usage_meter::event_row;
 
 /// How long the script may take to answer. A call is refused after that.
@@ -98,7 +97,7 @@ impl Hooks {
 
 impl EventSink for Hooks {
     fn publish(&self, event: &UsageEvent) {
-        if self.is_set(set::ON_USAGE_EVENT) && !host::is_script_thread() {
+        if self.is_set(set::ON_USAGE_EVENT) {
             self.happened.lock().push((thread::current().id(), event.clone()));
         }
     }
@@ -154,6 +153,11 @@ pub(crate) fn set(call: &Call<'_>) -> Value {
     let hooks = u8::try_from(call.index(1)).expect("the shell has four hooks");
     call.gate().hooks.set.store(hooks, Ordering::Release);
     UNDEFINED
+}
+
+/// `hooksTake(gate)`: the events of decisions that the script has just made, as rows.
+pub(crate) fn take(call: &Call<'_>) -> Value {
+    call.json_text(&call.gate().hooks.take_events().iter().map(event_row).collect::<Vec<_>>())
 }
 
 /// `hooksAnswer(gate, number, answer, reason?)`: the answer to what was asked; 0 is no, 1 is yes, 2 that the hook threw.

@@ -58,6 +58,7 @@ pub(crate) const FUNCTIONS: &[(&CStr, Body)] = &[
     (c"gateVisible", gate::visible),
     (c"hooksListen", hooks::listen),
     (c"hooksSet", hooks::set),
+    (c"hooksTake", hooks::take),
     (c"hooksAnswer", hooks::answer),
     (c"serverOAuthPath", server::oauth_path),
     (c"serverNew", server::new),
