@@ -6,7 +6,7 @@
 const { spawnSync } = require('node:child_process');
 const { copyFileSync, chmodSync, existsSync, renameSync, rmSync } = require('node:fs');
 const { join } = require('node:path');
-const { HOW_TO_BUILD, built, find, names, platform, prebuilt, root } = require('../lib/platform.js');
+const { HOW_TO_BUILD, built, find, names, platform, root } = require('../lib/platform.js');
 
 const target = join(root, 'target');
 const library = { darwin: 'libpaygate_node.dylib', win32: 'paygate_node.dll' }[process.platform] ?? 'libpaygate_node.so';
@@ -26,7 +26,7 @@ function build() {
   const { status } = spawnSync('cargo', ['build', ...flags, '--target-dir', target], { cwd: root, stdio: 'inherit' });
   if (status !== 0) fail(`paygate-mcp could not be built for ${platform}.`);
   place(join(target, 'release', library), built.addon);
-  placeProgram(join(target, 'release', names.program));
+  place(join(target, 'release', names.program), built.program);
   rmSync(target, { recursive: true, force: true });
   console.log(`paygate-mcp: built in ${((Date.now() - started) / 1000).toFixed(0)} s`);
 }
@@ -55,9 +55,9 @@ function install() {
   // A checkout builds by its own scripts.
   if (existsSync(join(root, '__test__'))) return;
   const addon = find('addon');
-  if (addon === undefined || !loads(addon)) return build();
-  const program = prebuilt('program');
-  if (addon !== built.addon && program !== undefined) placeProgram(program);
+  if (addon === undefined || !loads(addon)) build();
+  const program = find('program');
+  if (program !== undefined) placeProgram(program);
 }
 
 install();
