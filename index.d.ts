@@ -476,9 +476,11 @@ export class Gate {
    */
   readonly webhook: WebhookEmitter | null;
 
+  // What is set and is no function throws a `TypeError` where it would be called, as if it had thrown itself.
+
   /** Asked when everything else allows a call or a batch; what it throws surfaces, and nothing was taken. */
   teamChecker?: (apiKey: string, credits: number) => Verdict;
-  /** Told of credits that were taken, for the team's sums. */
+  /** Told of credits that were taken, for the team's sums. What it and the others throw surfaces; the charge stands. */
   teamRecorder?: (apiKey: string, credits: number) => void;
   /** Told of each event: the object that the meter shows. */
   onUsageEvent?: (event: UsageEvent) => void;
@@ -817,7 +819,8 @@ export type AuditEventType =
   | 'admin.auth_failed'
   | 'admin.alerts_configured'
   | 'webhook.dead_letter_cleared'
-  | 'billing.refund';
+  | 'billing.refund'
+  | 'billing.payment_parked';
 
 /** Who did what. What a log hands out is live: what is changed in it counts in later queries, exports and sums. */
 export interface AuditEvent {
@@ -1007,7 +1010,21 @@ export class ToolRegistry {
 
 /** What an operator or the system did. */
 export interface WebhookAdminEvent {
-  type: 'key.created' | 'key.revoked' | 'key.rotated' | 'key.topup' | 'key.expired' | 'alert.fired';
+  type:
+    | 'key.created'
+    | 'key.revoked'
+    | 'key.rotated'
+    | 'key.topup'
+    | 'key.expired'
+    | 'alert.fired'
+    | 'team.created'
+    | 'team.updated'
+    | 'team.deleted'
+    | 'team.key_assigned'
+    | 'team.key_removed'
+    | 'oauth.client_registered'
+    | 'oauth.token_issued'
+    | 'oauth.token_revoked';
   /** ISO 8601, when it was queued. */
   timestamp: string;
   actor: string;

@@ -122,7 +122,7 @@ example(
     new AlertEngine({}).configuredRules,
     engine({ type: 'credits_low', threshold: 5 }).check(KEY, {}),
   ],
-  '[[{"type":"credits_low","timestamp":"2026-03-14T09:26:53.589Z","keyPrefix":"...","keyName":"","threshold":"30","currentValue":20,"message":"Key \\"\\" has only 20 credits remaining (threshold: 30)","metadata":{"credits":20}}],"throws TypeError: rules[0] must be an object","throws TypeError: rules must be an array","throws TypeError: key must be a string, but is number","throws Error: mine",[],[],[]]',
+  '[[{"type":"credits_low","timestamp":"2026-03-14T09:26:53.589Z","keyPrefix":"...","keyName":"","threshold":"30","currentValue":20,"message":"Key \\"\\" has only 20 credits remaining (threshold: 30)","metadata":{"credits":20}}],"throws TypeError: rules[0] must be an object, but is null","throws TypeError: rules must be an array, but is string","throws TypeError: key must be a string, but is number","throws Error: mine",[],[],[]]',
 );
 
 test('alerts wait as the objects that were handed out', () => {

@@ -57,7 +57,7 @@ example(
     attempt(() => report([EVENTS[0], null])),
     attempt(() => report([{ get tool() { throw new Error('mine'); } }])),
   ],
-  '["throws RangeError: Invalid time value","throws RangeError: Invalid time value","throws RangeError: the range has 52608 buckets, but a report has at most 10000","throws TypeError: from must be a string, but is object","throws TypeError: events must be an array","throws TypeError: events[1] must be an object","throws Error: mine"]',
+  '["throws RangeError: Invalid time value","throws RangeError: Invalid time value","throws RangeError: the range has 52608 buckets, but a report has at most 10000","throws TypeError: from must be a string, but is object","throws TypeError: events must be an array, but is string","throws TypeError: events[1] must be an object, but is null","throws Error: mine"]',
 );
 
 example(

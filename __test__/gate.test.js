@@ -331,7 +331,7 @@ example(
     const k = put(g, 50);
     return [attempt(() => g.evaluateBatch(k, [{ name: 'a' }, {}])), attempt(() => g.evaluateBatch(k, [null])), attempt(() => g.evaluateBatch(k, [{ name: ['a'] }])), attempt(() => g.evaluateBatch(k, null)), g.store.getKey(k).credits, g.evaluate(k, {})];
   },
-  '["throws TypeError: calls[1] must be an object with a non-empty string \\"name\\"","throws TypeError: calls[0] must be an object with a non-empty string \\"name\\"","throws TypeError: calls[0] must be an object with a non-empty string \\"name\\"","throws TypeError: calls must be an array",50,{"allowed":true,"creditsCharged":1,"remainingCredits":49}]',
+  '["throws TypeError: calls[1] must be an object with a non-empty string \\"name\\", but its name is undefined","throws TypeError: calls[0] must be an object with a non-empty string \\"name\\", but is null","throws TypeError: calls[0] must be an object with a non-empty string \\"name\\", but its name is object","throws TypeError: calls must be an array, but is null",50,{"allowed":true,"creditsCharged":1,"remainingCredits":49}]',
 );
 
 example(
@@ -453,7 +453,7 @@ example(
     g.refund('pg_none', 'search', 5);
     return [refused, revoked, heir.credits, g.meter.getEvents().slice(1).map(e => [e.keyName, e.creditsCharged, e.denyReason])];
   },
-  '[["throws RangeError: credits must be a whole number of at least 1, but is 0.5","throws RangeError: credits must be a whole number of at least 1, but is 0","throws RangeError: credits must be a whole number of at least 1, but is -1","throws RangeError: credits must be a whole number of at least 1, but is NaN","throws RangeError: credits must be a whole number of at least 1, but is 5"],98,12,[["demo",-3,"refund"],["n",-2,"refund"],["unknown",-5,"refund"]]]',
+  '[["throws RangeError: credits must be a whole number of at least 1, but is 0.5","throws RangeError: credits must be a whole number of at least 1, but is 0","throws RangeError: credits must be a whole number of at least 1, but is -1","throws RangeError: credits must be a whole number of at least 1, but is NaN","throws RangeError: credits must be a whole number of at least 1, but is string"],98,12,[["demo",-3,"refund"],["n",-2,"refund"],["unknown",-5,"refund"]]]',
 );
 
 example(

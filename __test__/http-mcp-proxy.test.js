@@ -13,7 +13,7 @@ const { gateWith, callOf, heard, during, remote, plain } = require('./support/wr
 test('a text that is no URL is refused at once', () => {
   const { gate } = gateWith();
   for (const url of ['nope', '', '/mcp', undefined]) assert.throws(() => new HttpMcpProxy(gate, url), { name: 'TypeError', message: 'Invalid URL' });
-  assert.throws(() => new HttpMcpProxy({}, 'http://h'), { name: 'TypeError', message: 'gate must be a Gate' });
+  assert.throws(() => new HttpMcpProxy({}, 'http://h'), { name: 'TypeError', message: 'gate must be a Gate, but is object' });
   assert.ok(new HttpMcpProxy(gate, 'http://h') instanceof EventEmitter);
 });
 

@@ -12,7 +12,7 @@ example(
     const refused = ['abc', undefined, NaN, Infinity, -Infinity, {}, 2 ** 53].map(v => attempt(() => s.importKey('k', 'n', v)));
     return [cleaned, new Set(refused).size, refused[0], s.getKey('k').credits];
   },
-  '["5 2 0 0 0 50 0 12 1000 16 1 7",1,"throws RangeError: credits must be a whole number from 0 to 9007199254740991",7]',
+  '["5 2 0 0 0 50 0 12 1000 16 1 7",4,"throws RangeError: credits must be a whole number from 0 to 9007199254740991, but is NaN",7]',
 );
 
 example(
@@ -140,7 +140,7 @@ example(
     const a = [1.9, 0.9, 0, -3, '5', null].map(v => [v, s.addCredits('k', v), s.getKeyRaw('k').credits]);
     return [d, a, counters(s.getKeyRaw('k')), s.getKeyRaw('k').lastUsedAt];
   },
-  '[[["2",true,3],["10",false,3],["0",true,3],["0.5","throws RangeError: amount must be a whole number of credits",3],["-4","throws RangeError: amount must be a whole number from 0 to 9007199254740991",3],["NaN","throws RangeError: amount must be a whole number from 0 to 9007199254740991",3]],[[1.9,true,4],[0.9,false,4],[0,false,4],[-3,false,4],["5",true,9],[null,false,9]],{"credits":9,"totalSpent":2,"totalCalls":2,"dayCalls":0,"dayCredits":0},"2026-03-14T09:26:53.589Z"]',
+  '[[["2",true,3],["10",false,3],["0",true,3],["0.5","throws RangeError: amount must be a whole number of credits, but is 0.5",3],["-4","throws RangeError: amount must be a whole number from 0 to 9007199254740991, but is -4",3],["NaN","throws RangeError: amount must be a whole number from 0 to 9007199254740991, but is NaN",3]],[[1.9,true,4],[0.9,false,4],[0,false,4],[-3,false,4],["5",true,9],[null,false,9]],{"credits":9,"totalSpent":2,"totalCalls":2,"dayCalls":0,"dayCredits":0},"2026-03-14T09:26:53.589Z"]',
 );
 
 example(
@@ -156,7 +156,7 @@ example(
     const sum = [s.addCredits('k', 9007199254740984), attempt(() => s.addCredits('k', 1)), r.credits];
     return [nan, floored, written, sum];
   },
-  '[["throws RangeError: amount must be a whole number from 0 to 9007199254740991",5,true,false],7,["throws RangeError: credits must be a whole number from 0 to 9007199254740991","throws RangeError: spendingLimit must be a whole number from 0 to 9007199254740991",7,0],[true,"throws RangeError: amount the sum would be more than 9007199254740991 credits",9007199254740991]]',
+  '[["throws RangeError: amount must be a whole number from 0 to 9007199254740991, but is NaN",5,true,false],7,["throws RangeError: credits must be a whole number from 0 to 9007199254740991, but is NaN","throws RangeError: spendingLimit must be a whole number from 0 to 9007199254740991, but is Infinity",7,0],[true,"throws RangeError: amount is too large: the sum would be more than 9007199254740991 credits",9007199254740991]]',
 );
 
 example(

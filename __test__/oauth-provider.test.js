@@ -284,7 +284,7 @@ test('refresh tokens rotate where it is asked for, and one that is used again en
 });
 
 test('odd arguments are refused with an error, or found nowhere', () => {
-  assert.throws(() => new OAuthProvider({ accessTokenTtl: 'soon' }), { name: 'TypeError', message: 'accessTokenTtl must be a number of seconds' });
+  assert.throws(() => new OAuthProvider({ accessTokenTtl: 'soon' }), { name: 'TypeError', message: 'accessTokenTtl must be a number of seconds, but is string' });
   assert.throws(() => new OAuthProvider({ codeTtl: NaN }), { name: 'TypeError', message: /^codeTtl / });
   assert.throws(() => new OAuthProvider({ scopes: 'a b' }), { name: 'TypeError', message: /^scopes / });
   assert.throws(() => OAuthProvider(), TypeError);

@@ -296,7 +296,7 @@ test('a request can be given up', async (t) => {
     assert.equal(asked.length, before + 1);
   }
   await assert.rejects(c.ping({ signal: AbortSignal.abort() }), { name: 'AbortError' });
-  await assert.rejects(c.ping({ signal: {} }), { name: 'TypeError', message: 'signal must be an AbortSignal' });
+  await assert.rejects(c.ping({ signal: {} }), { name: 'TypeError', message: 'signal must be an AbortSignal, but is object' });
 });
 
 test('a call is not repeated once it was given up', async (t) => {

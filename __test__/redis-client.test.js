@@ -34,9 +34,9 @@ test('a URL names a Redis', () => {
 });
 
 test('options that cannot be are named', () => {
-  assert.throws(() => new RedisClient(), { name: 'TypeError', message: 'opts must be an object' });
+  assert.throws(() => new RedisClient(), { name: 'TypeError', message: 'opts must be an object, but is undefined' });
   for (const port of [-1, 1.5, 65536, 'x', NaN]) {
-    assert.throws(() => new RedisClient({ host: 'h', port }), { name: 'RangeError', message: /^port must be/ });
+    assert.throws(() => new RedisClient({ host: 'h', port }), { name: 'RangeError', message: /^opts\.port must be/ });
   }
 });
 

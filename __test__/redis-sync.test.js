@@ -153,7 +153,7 @@ test('credits are added on both sides; an unknown key gets none', async (t) => {
   await assert.rejects(sync.atomicTopup(KEY, NaN), RangeError);
   await assert.rejects(sync.atomicTopup(KEY, Number.MAX_SAFE_INTEGER), {
     name: 'RangeError',
-    message: 'amount the sum would be more than 9007199254740991 credits',
+    message: 'amount is too large: the sum would be more than 9007199254740991 credits',
   });
   store.importKey('pg_here_alone', 'here', 1);
   assert.equal(await sync.atomicTopup('pg_here_alone', 2), true);
@@ -240,7 +240,7 @@ test('usage is a list of JSON', async (t) => {
   await sync.recordUsage(undefined);
   await client.rpush('pg:usage', 'no json');
   assert.deepEqual(await sync.getUsageEvents(), []);
-  assert.equal(lines[0], '! [paygate:redis] Usage record error: event must be an object');
+  assert.equal(lines[0], '! [paygate:redis] Usage record error: event must be an object, but is undefined');
   assert.match(lines[1], /^! \[paygate:redis\] Usage get error: Unexpected token/);
 });
 
@@ -372,9 +372,9 @@ test('what happens in the store is in its file', async (t) => {
 test('an argument that cannot be one is named', () => {
   const client = new RedisClient({ host: 'h', port: 1 });
   for (const store of [undefined, null, {}, 'x']) {
-    assert.throws(() => new RedisSync(client, store), { name: 'TypeError', message: 'store must be a KeyStore' });
+    assert.throws(() => new RedisSync(client, store), { name: 'TypeError', message: /^store must be a KeyStore, but is / });
   }
-  assert.throws(() => new RedisSync(null, new KeyStore()), { name: 'TypeError', message: 'redis must be a RedisClient' });
+  assert.throws(() => new RedisSync(null, new KeyStore()), { name: 'TypeError', message: 'redis must be a RedisClient, but is null' });
   assert.throws(() => RedisSync(client, new KeyStore()), TypeError);
 });
 

@@ -185,5 +185,5 @@ test('findings as text: errors, then warnings, each in the order given', () => {
   );
   assert.equal(formatDiagnostics([{ level: 'note', field: 'a', message: 'b' }]), '');
   assert.equal(formatDiagnostics([{ level: 'error' }]), '✗ 1 error(s):\n  ERROR  [undefined] undefined');
-  assert.throws(() => formatDiagnostics('text'), { name: 'TypeError', message: 'diags must be an array' });
+  assert.throws(() => formatDiagnostics('text'), { name: 'TypeError', message: 'diags must be an array, but is string' });
 });

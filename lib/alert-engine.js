@@ -1,6 +1,7 @@
 'use strict';
 
-const { native, shared, call, json, text, LINES } = require('./native.js');
+const { array, json, members, number, object, string, text, time } = require('./arguments.js');
+const { native, shared, call, LINES } = require('./native.js');
 
 /** Most alerts whose objects are kept until they are fetched; crates/core/src/usage/alert.rs keeps as many. */
 const PENDING_MAX = 10_000;
@@ -15,11 +16,11 @@ class AlertEngine {
     const numbers = new Float64Array(rules.length * 2);
     const types = rules.map((rule, i) => {
       const { type, threshold, cooldownSeconds } = rule;
-      numbers[i * 2] = Number(threshold);
-      numbers[i * 2 + 1] = Number(cooldownSeconds || 0);
+      numbers[i * 2] = number(threshold, `rules[${i}].threshold`);
+      numbers[i * 2 + 1] = number(cooldownSeconds || 0, `rules[${i}].cooldownSeconds`);
       return typeof type === 'string' ? type : '';
     });
-    start(this, call(native.alertsNew, json(types), numbers, dryRun ? 1 : 0), rules, dryRun);
+    start(this, call(native.alertsNew, json(types, 'rules'), numbers, dryRun ? 1 : 0), rules, dryRun);
   }
 
   get configuredRules() {
@@ -33,19 +34,19 @@ class AlertEngine {
   check(key, record, context) {
     const { handle, rules, dryRun, waiting } = this[ENGINE];
     const prefix = keyOf(key);
-    const { name, credits, totalSpent, quota, quotaDailyCalls, quotaMonthlyCalls, expiresAt } = record;
+    const { name, credits, totalSpent, quota, quotaDailyCalls, quotaMonthlyCalls, expiresAt } = members(record, 'record');
     const { dailyCallLimit, monthlyCallLimit } = quota || {};
     const facts = [
-      credits,
-      totalSpent,
-      quotaDailyCalls,
-      dailyCallLimit,
-      quotaMonthlyCalls,
-      monthlyCallLimit,
-      expiresAt ? new Date(expiresAt).getTime() : NaN,
+      number(credits, 'record.credits'),
+      number(totalSpent, 'record.totalSpent'),
+      number(quotaDailyCalls, 'record.quotaDailyCalls'),
+      number(dailyCallLimit, 'record.quota.dailyCallLimit'),
+      number(quotaMonthlyCalls, 'record.quotaMonthlyCalls'),
+      number(monthlyCallLimit, 'record.quota.monthlyCallLimit'),
+      expiresAt ? time(expiresAt, 'record.expiresAt') : NaN,
       context?.rateLimitDenied ? 1 : 0,
-    ].map(Number);
-    const texts = [text(name), expiresAt ? text(expiresAt) : ''];
+    ];
+    const texts = [text(name, 'record.name'), expiresAt ? text(expiresAt, 'record.expiresAt') : ''];
     // What the record's fields ran may have used the shared numbers, so they are set last.
     shared.set(facts, LINES);
     const rows = call(native.alertsCheck, handle, prefix, ...texts);
@@ -85,17 +86,12 @@ function start(engine, handle, rules, dryRun) {
 
 function given(rules) {
   if (rules === undefined || rules === null) return [];
-  if (!Array.isArray(rules)) throw new TypeError('rules must be an array');
-  return rules.map((rule, i) => {
-    if (typeof rule !== 'object' || rule === null) throw new TypeError(`rules[${i}] must be an object`);
-    return rule;
-  });
+  return Array.from(array(rules, 'rules'), (rule, i) => object(rule, `rules[${i}]`));
 }
 
 /** As much of a key as alerts go by. */
 function keyOf(key) {
-  if (typeof key !== 'string') throw new TypeError(`key must be a string, but is ${typeof key}`);
-  return key.slice(0, 10);
+  return string(key, 'key').slice(0, 10);
 }
 
 function wait(waiting, number, alert) {

@@ -1,6 +1,7 @@
 'use strict';
 
-const { native, shared, call, json, text, FIRST, SECOND, THIRD } = require('./native.js');
+const { array, json, number, string, text, time } = require('./arguments.js');
+const { native, shared, call, FIRST, SECOND, THIRD } = require('./native.js');
 
 const DEFAULTS = { maxEvents: 10_000, maxAgeHours: 720, cleanupIntervalMs: 60_000 };
 
@@ -19,8 +20,9 @@ const LOG = Symbol('log');
 class AuditLogger {
   constructor(config = {}) {
     const { maxEvents, maxAgeHours, cleanupIntervalMs } = { ...DEFAULTS, ...config };
-    const interval = Number(cleanupIntervalMs);
-    start(this, new AuditObjects(call(native.auditNew, Number(maxEvents), Number(maxAgeHours))));
+    const interval = number(cleanupIntervalMs, 'cleanupIntervalMs');
+    const bounds = [number(maxEvents, 'maxEvents'), number(maxAgeHours, 'maxAgeHours')];
+    start(this, new AuditObjects(call(native.auditNew, ...bounds)));
     if (interval > 0) this[LOG].timer = cleanEach(this, Math.min(interval, INTERVAL_MAX));
   }
 
@@ -94,7 +96,7 @@ class AuditObjects {
   }
 
   log(type, actor, message, metadata) {
-    const texts = [shown(type), shown(actor), shown(message)];
+    const texts = [shown(type, 'type'), shown(actor, 'actor'), shown(message, 'message')];
     const given = this.told ? particulars(metadata) : undefined;
     const timestamp = call(native.auditLog, this.handle, ...texts, given);
     const number = shared[FIRST];
@@ -116,8 +118,8 @@ class AuditObjects {
   of(numbers) {
     const missing = numbers.filter((number) => !this.held.has(number));
     if (missing.length !== 0) {
-      const rows = JSON.parse(call(native.auditShow, this.handle, json(missing)));
-      for (const [number, event] of rows) this.hold(number, event, this.told ? json(event.metadata) : undefined);
+      const rows = JSON.parse(call(native.auditShow, this.handle, JSON.stringify(missing)));
+      for (const [number, event] of rows) this.hold(number, event, this.told ? json(event.metadata, 'metadata') : undefined);
     }
     const events = [];
     for (const number of numbers) {
@@ -197,28 +199,28 @@ class HeldEvent {
       return;
     }
     const { timestamp, type, actor, message } = event;
-    const edited = json({
-      timestamp: shown(timestamp),
-      at: new Date(timestamp).getTime(),
-      type: shown(type),
-      actor: shown(actor),
-      message: shown(message),
-    });
-    call(native.auditEdit, objects.handle, this.number, edited, metadata);
+    const edited = {
+      timestamp: shown(timestamp, 'event.timestamp'),
+      at: time(timestamp, 'event.timestamp'),
+      type: shown(type, 'event.type'),
+      actor: shown(actor, 'event.actor'),
+      message: shown(message, 'event.message'),
+    };
+    call(native.auditEdit, objects.handle, this.number, json(edited, 'event'), metadata);
     this.remember();
     this.metadata = metadata;
   }
 }
 
 /** What stands in the log for a value that ought to be a text. */
-function shown(value) {
-  return value === undefined || value === null ? '' : text(value);
+function shown(value, name) {
+  return value === undefined || value === null ? '' : text(value, name);
 }
 
 /** Particulars as JSON text. What JSON cannot hold is there for the script alone. */
 function particulars(metadata) {
   try {
-    return json(metadata) ?? '{}';
+    return json(metadata, 'metadata') ?? '{}';
   } catch {
     return '{}';
   }
@@ -227,14 +229,13 @@ function particulars(metadata) {
 /** A query as the log reads it. What is falsy asks for nothing. */
 function asked(q) {
   const { types, actor, since, until, offset, limit } = q ?? {};
-  if (types && !Array.isArray(types)) throw new TypeError(`types must be an array, but is ${typeof types}`);
-  const filter = json({
-    types: types ? Array.from(types, shown) : [],
-    actor: actor ? text(actor) : '',
-    since: since ? new Date(since).getTime() : undefined,
-    until: until ? new Date(until).getTime() : undefined,
-  });
-  return { filter, offset: Number(offset), limit: Number(limit) };
+  const filter = {
+    types: types ? Array.from(array(types, 'types'), (type, i) => shown(type, `types[${i}]`)) : [],
+    actor: actor ? text(actor, 'actor') : '',
+    since: since ? time(since, 'since') : undefined,
+    until: until ? time(until, 'until') : undefined,
+  };
+  return { filter: json(filter, 'types'), offset: number(offset, 'offset'), limit: number(limit, 'limit') };
 }
 
 function start(logger, objects) {
@@ -265,7 +266,7 @@ function auditLoggerOf(handle) {
  */
 function maskKeyForAudit(key) {
   if (!key) return '***';
-  if (typeof key !== 'string') throw new TypeError(`key must be a string, but is ${typeof key}`);
+  string(key, 'key');
   return key.length < MASKED_UNITS_MIN ? '***' : `${key.slice(0, 7)}...${key.slice(-4)}`;
 }
 

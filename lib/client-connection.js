@@ -3,8 +3,6 @@
 // How the client reaches a gateway: connections that are kept, a limit on the whole of an exchange, and the texts
 // of what comes back.
 
-const http = require('node:http');
-const https = require('node:https');
 const { StringDecoder } = require('node:string_decoder');
 const { setImmediate } = require('node:timers');
 
@@ -17,7 +15,9 @@ const TIMER_MS_MAX = 2 ** 31 - 1;
 class Connection {
   constructor(url, timeoutMs, pathPrefix) {
     const { protocol, hostname, port } = new URL(url);
-    this.transport = protocol === 'https:' ? https : http;
+    // Here, since loading either takes as long as loading all the rest of the package, and most programs that have a
+    // gate have no client.
+    this.transport = protocol === 'https:' ? require('node:https') : require('node:http');
     // In a URL the colons of an IPv6 address stand between brackets, for a socket they do not.
     this.host = hostname.replace(/^\[(.*)\]$/, '$1');
     this.port = port || (protocol === 'https:' ? 443 : 80);

@@ -2,6 +2,7 @@
 
 // The client of a gateway: pure JavaScript on Node alone, so that it works where the gateway itself does not run.
 
+const { callable, members, number, shown, text, written, wrong } = require('./arguments.js');
 const { Connection, textOf, eventsOf } = require('./client-connection.js');
 
 const TIMEOUT_MS = 30_000;
@@ -23,7 +24,7 @@ const PARTS = Symbol('parts');
 
 class PayGateError extends Error {
   constructor(code, message, data) {
-    super(message);
+    super(message === undefined ? undefined : text(message, 'message'));
     this.code = code;
     this.data = data;
     this.name = 'PayGateError';
@@ -44,11 +45,12 @@ class PayGateError extends Error {
 
 class PayGateClient {
   constructor(config) {
-    const { url, apiKey, timeout, autoRetry, maxRetries, onCreditsNeeded, pathPrefix } = config;
+    const { url, apiKey, timeout, autoRetry, maxRetries, onCreditsNeeded, pathPrefix } = members(config, 'config');
     const parts = {
-      connection: new Connection(url, timeoutOf(timeout), prefixOf(pathPrefix)),
-      apiKey,
-      retriesMax: autoRetry && onCreditsNeeded ? maxRetries || RETRIES_MAX : 0,
+      connection: new Connection(text(url, 'url'), timeoutOf(timeout), prefixOf(pathPrefix)),
+      // One that is not given is an error when it is to be sent.
+      apiKey: apiKey === undefined ? undefined : text(apiKey, 'apiKey'),
+      retriesMax: autoRetry && onCreditsNeeded ? number(maxRetries || RETRIES_MAX, 'maxRetries') : 0,
       onCreditsNeeded,
       requests: 0,
       session: undefined,
@@ -84,7 +86,7 @@ class PayGateClient {
       const { result, error } = await ask(parts, 'tools/call', { name, arguments: args ?? {} }, options);
       if (error === undefined) return result;
       const retry = error.isPaymentRequired && retries < parts.retriesMax;
-      if (!retry || !(await parts.onCreditsNeeded(needed(name, error.data)))) throw error;
+      if (!retry || !(await callable(parts.onCreditsNeeded, 'onCreditsNeeded')(needed(name, error.data)))) throw error;
     }
   }
 
@@ -115,27 +117,27 @@ class PayGateClient {
 }
 
 function timeoutOf(timeout) {
-  const milliseconds = Number(timeout || TIMEOUT_MS);
+  const milliseconds = number(timeout || TIMEOUT_MS, 'timeout');
   if (milliseconds > 0) return milliseconds;
-  throw new RangeError('timeout must be a number of milliseconds above 0');
+  throw new RangeError(`timeout must be a number of milliseconds above 0, but is ${shown(timeout)}`);
 }
 
 /** The path that a gateway is mounted at, without a slash at the end. */
 function prefixOf(path) {
-  return new URL(`/${String(path ?? '').replace(/^\/+|\/+$/g, '')}`, 'http://gateway').pathname.replace(/\/$/, '');
+  return new URL(`/${text(path ?? '', 'pathPrefix').replace(/^\/+|\/+$/g, '')}`, 'http://gateway').pathname.replace(/\/$/, '');
 }
 
 function signalOf(options) {
   const signal = options?.signal ?? undefined;
   if (signal === undefined || typeof signal.throwIfAborted === 'function') return signal;
-  throw new TypeError('signal must be an AbortSignal');
+  throw wrong('signal', 'an AbortSignal', signal);
 }
 
 /** Sends a JSON-RPC request. Gives its result or error, and the session that the answer names. */
 async function ask(parts, method, params, options) {
   parts.requests += 1;
   const id = parts.requests;
-  const body = JSON.stringify({ jsonrpc: '2.0', id, method, params });
+  const body = written({ jsonrpc: '2.0', id, method, params }, 'args');
   const read = (response) => readReply(response, id);
   const { session } = parts;
   const answer = await post(parts, body, signalOf(options), read);
@@ -153,8 +155,8 @@ async function tell(parts, method, options) {
   await post(parts, JSON.stringify({ jsonrpc: '2.0', method }), signalOf(options), textOf).catch(() => {});
 }
 
-function post({ connection, apiKey, session }, text, signal, read) {
-  const body = Buffer.from(text);
+function post({ connection, apiKey, session }, message, signal, read) {
+  const body = Buffer.from(message);
   const headers = { 'Content-Type': 'application/json', 'X-API-Key': apiKey, 'Content-Length': body.length };
   if (session !== undefined) headers['Mcp-Session-Id'] = session;
   return connection.exchange({ method: 'POST', path: '/mcp', headers, body, signal }, read);
@@ -193,9 +195,9 @@ async function replyAmong(events, id) {
 }
 
 async function readBalance(response) {
-  const text = await textOf(response);
-  const balance = parsed(text);
-  if (balance === undefined) throw new Error(`Invalid JSON response: ${text.slice(0, 100)}`);
+  const body = await textOf(response);
+  const balance = parsed(body);
+  if (balance === undefined) throw new Error(`Invalid JSON response: ${body.slice(0, 100)}`);
   const { statusCode: status } = response;
   // That is told by the body alone, as ever.
   if (status >= 400 && !NO_SUCH_KEY.includes(status)) {
@@ -205,9 +207,9 @@ async function readBalance(response) {
 }
 
 /** The value of a JSON text; undefined when it is none. */
-function parsed(text) {
+function parsed(json) {
   try {
-    return JSON.parse(text);
+    return JSON.parse(json);
   } catch {
     return undefined;
   }

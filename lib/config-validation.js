@@ -3,7 +3,8 @@
 // What is wrong with a configuration. The rules are native; here is what they look at, read from an object that may
 // hold anything.
 
-const { native, call, json, text } = require('./native.js');
+const { array, json, members: anyOf, text } = require('./arguments.js');
+const { native, call } = require('./native.js');
 
 /** Fields that are read as they are. */
 const FIELDS = [
@@ -29,24 +30,23 @@ const OAUTH_FIELDS = ['accessTokenTtl', 'refreshTokenTtl'];
 const LISTS = ['allowedOrigins', 'trustedProxies'];
 
 function validateConfig(config) {
-  if (config === null || config === undefined) throw new TypeError(`config must be an object, but is ${config}`);
-  const fields = members(config, FIELDS);
+  const fields = members(anyOf(config, 'config'), FIELDS);
   add(fields, 'servers', config.servers, (servers) => list(servers, (server) => object(members(server, SERVER_FIELDS))));
   add(fields, 'toolPricing', config.toolPricing, (tools) => entries(tools, priced));
   add(fields, 'globalQuota', config.globalQuota, (quota) => object(members(quota, QUOTA_FIELDS)));
   add(fields, 'importKeys', config.importKeys, (keys) => entries(keys, passed));
   add(fields, 'oauth', config.oauth, (oauth) => object(members(oauth, OAUTH_FIELDS)));
   for (const name of LISTS) add(fields, name, config[name], (texts) => list(texts, passed));
-  const findings = JSON.parse(call(native.configValidate, json(fields)));
+  const findings = JSON.parse(call(native.configValidate, json(fields, 'config')));
   return findings.map(([level, field, message]) => ({ level, field, message }));
 }
 
 function formatDiagnostics(diags) {
-  if (!Array.isArray(diags)) throw new TypeError('diags must be an array');
-  const known = diags.filter(({ level }) => level === 'error' || level === 'warning');
+  const given = Array.from(array(diags, 'diags'), (diag, i) => anyOf(diag, `diags[${i}]`));
+  const known = given.filter(({ level }) => level === 'error' || level === 'warning');
   if (known.length === 0 && diags.length !== 0) return '';
-  const rows = known.map(({ level, field, message }) => [level, text(field), text(message)]);
-  return call(native.configFormat, json(rows));
+  const row = ({ level, field, message }) => [level, text(field, 'diags[].field'), text(message, 'diags[].message')];
+  return call(native.configFormat, json(known.map(row), 'diags'));
 }
 
 // ── How values are passed: crates/node/src/config.rs reads them ──────────────

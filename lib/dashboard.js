@@ -1,9 +1,10 @@
 'use strict';
 
-const { native, call, text } = require('./native.js');
+const { text } = require('./arguments.js');
+const { native, call } = require('./native.js');
 
 function getDashboardHtml(serverName) {
-  return call(native.dashboardHtml, text(serverName));
+  return call(native.dashboardHtml, text(serverName, 'serverName'));
 }
 
 module.exports = { getDashboardHtml };

@@ -3,15 +3,21 @@
 // A gate keeps its caller's configuration object and goes by what stands in it now. This is what stood in it when
 // it was last handed to the books, and whether that is still so.
 
-const { json, text } = require('./native.js');
+const { json, members, number, shown } = require('./arguments.js');
 
 const BATCH_CALLS_MAX = 1000;
+
+/** Characters of a text that is no price that a message shows. */
+const SHOWN_MAX = 40;
 const NO_PRICES = {};
+const LIMITS = ['dailyCallLimit', 'monthlyCallLimit', 'dailyCreditLimit', 'monthlyCreditLimit'].map(
+  (limit) => `config.globalQuota.${limit}`,
+);
 
 class SeenConfig {
   /** Reads a configuration. Throws a RangeError that names a price that cannot be one. */
   constructor(config) {
-    this.shadowMode = config.shadowMode;
+    this.shadowMode = members(config, 'config').shadowMode;
     this.defaultCreditsPerCall = price(config.defaultCreditsPerCall, 'defaultCreditsPerCall');
     this.refundOnFailure = config.refundOnFailure;
     this.globalQuota = config.globalQuota;
@@ -79,24 +85,25 @@ class SeenConfig {
   /** The configuration as native code takes it. */
   given(config) {
     const limits = [this.dailyCallLimit, this.monthlyCallLimit, this.dailyCreditLimit, this.monthlyCreditLimit];
-    return json({
+    const given = {
       defaultCreditsPerCall: this.defaultCreditsPerCall,
       tools: [...this.tools.values()].map((seen) => seen.given(this.defaultCreditsPerCall)),
-      globalRateLimit: finite(Number(config.globalRateLimitPerMin)),
-      globalQuota: this.globalQuota ? limits.map((limit) => finite(Number(limit))) : null,
+      globalRateLimit: finite(number(config.globalRateLimitPerMin, 'config.globalRateLimitPerMin')),
+      globalQuota: this.globalQuota ? limits.map((limit, i) => finite(number(limit, LIMITS[i]))) : null,
       shadowMode: Boolean(this.shadowMode),
       refundOnFailure: Boolean(this.refundOnFailure),
       refundOnToolError: Boolean(config.refundOnToolError),
       batchCallsMax: callsMax(config),
       batchRatePerCall: config.batchRateLimit === 'per-call',
-    });
+    };
+    return json(given, 'config');
   }
 }
 
 /** One entry of the price list. */
 class SeenPrice {
   constructor(name, entry) {
-    const field = `toolPricing[${JSON.stringify(name)}]`;
+    const field = fieldOf(name);
     this.name = name;
     this.creditsPerCall = entry.creditsPerCall;
     if (entry.creditsPerCall !== undefined) price(entry.creditsPerCall, `${field}.creditsPerCall`);
@@ -104,7 +111,7 @@ class SeenPrice {
     this.creditsPerKbInput = entry.creditsPerKbInput;
     const rate = entry.creditsPerKbInput;
     if (rate !== undefined && rate !== null && !(Number.isFinite(rate) && rate >= 0)) {
-      throw new RangeError(`${field}.creditsPerKbInput must be a finite number of at least 0, but is ${shown(rate)}`);
+      throw new RangeError(`${field}.creditsPerKbInput must be a finite number of at least 0, but is ${quoted(rate)}`);
     }
   }
 
@@ -120,7 +127,7 @@ class SeenPrice {
     return {
       name: this.name,
       creditsPerCall: this.creditsPerCall ?? defaultCredits,
-      callsPerMinute: finite(Number(this.rateLimitPerMin)) ?? 0,
+      callsPerMinute: finite(number(this.rateLimitPerMin, `${fieldOf(this.name)}.rateLimitPerMin`)) ?? 0,
       creditsPerKb: this.creditsPerKbInput ?? 0,
     };
   }
@@ -129,11 +136,16 @@ class SeenPrice {
 /** A price as it is, or a RangeError. */
 function price(value, field) {
   if (Number.isSafeInteger(value) && value >= 0) return value;
-  throw new RangeError(`${field} must be a whole number of credits from 0 to 9007199254740991, but is ${shown(value)}`);
+  throw new RangeError(`${field} must be a whole number of credits from 0 to 9007199254740991, but is ${quoted(value)}`);
 }
 
-function shown(value) {
-  return typeof value === 'string' ? JSON.stringify(value) : text(value);
+function quoted(value) {
+  return typeof value === 'string' ? JSON.stringify(value.slice(0, SHOWN_MAX)) : shown(value);
+}
+
+/** The entry of a tool, as messages name it. */
+function fieldOf(tool) {
+  return `toolPricing[${JSON.stringify(tool)}]`;
 }
 
 /** A limit as JSON can hold it: one that is infinite is one that nobody reaches, one that is no number is null. */
@@ -144,7 +156,9 @@ function finite(limit) {
 
 /** How many calls a batch may have. */
 function callsMax(config) {
-  return config.maxBatchCalls ?? BATCH_CALLS_MAX;
+  const most = config.maxBatchCalls ?? BATCH_CALLS_MAX;
+  if (Number.isSafeInteger(most) && most >= 1) return most;
+  throw new RangeError(`config.maxBatchCalls must be a whole number of at least 1, but is ${shown(most)}`);
 }
 
 module.exports = { SeenConfig, callsMax };

@@ -1,6 +1,7 @@
 'use strict';
 
-const { native, shared, call, json, text, KIND, FIRST, SECOND, NOW, BYTES, THIRD, NOTICES, LINES } = require('./native.js');
+const { array, json, kindOf, members, shown, text, unwritable, wrong } = require('./arguments.js');
+const { native, shared, call, KIND, FIRST, SECOND, NOW, BYTES, THIRD, NOTICES, LINES } = require('./native.js');
 const { KeyStore, PARTS, print } = require('./key-store.js');
 const { QuotaTracker } = require('./quota-tracker.js');
 const { SeenConfig, callsMax } = require('./gate-config.js');
@@ -32,11 +33,12 @@ const SERVED = Symbol('served');
 class Gate {
   constructor(config, statePath, served) {
     const seen = new SeenConfig(config);
+    const [given, webhookGiven] = [seen.given(config), gateWebhook(config)];
     this.config = config;
     this.store = new KeyStore(statePath);
     const { handle: store, owner } = this.store[PARTS];
     this.rateLimiter = limiterOf(store, config.globalRateLimitPerMin);
-    const handle = call(native.gateNew, store, seen.given(config), served === SERVED ? 1 : 0, gateWebhook(config));
+    const handle = call(native.gateNew, store, given, served === SERVED ? 1 : 0, webhookGiven);
     this.meter = meterOf(call(native.gateMeter, handle));
     const webhook = call(native.gateWebhook, handle);
     this.webhook = webhook === undefined ? null : emitterOf(webhook, config);
@@ -65,11 +67,12 @@ class Gate {
     const open = opening;
     if (open !== undefined) opening = undefined;
     const parts = this[GATE];
-    const name = typeof toolCall.name === 'string' ? toolCall.name : text(toolCall.name);
+    const named = toolCall?.name;
+    const name = typeof named === 'string' ? named : text(members(toolCall, 'toolCall').name, 'toolCall.name');
     const key = typeof apiKey === 'string' ? apiKey : noKey(apiKey);
     if (!parts.seen.holds(this.config) || !parts.seen.holdsPrice(name)) reconfigure(this);
-    const bytes = parts.seen.measures(name) ? sizeOf(toolCall.arguments) : NO_ARGUMENTS;
-    const address = clientIp ? text(clientIp) : '';
+    const bytes = parts.seen.measures(name) ? sizeOf(toolCall.arguments, 'toolCall.arguments') : NO_ARGUMENTS;
+    const address = clientIp ? text(clientIp, 'clientIp') : '';
     if (parts.quotas.size !== 0) parts.owner.pushQuota(key);
     shared[BYTES] = bytes;
     shared[NOW] = Date.now();
@@ -85,8 +88,7 @@ class Gate {
   evaluateBatch(apiKey, calls, clientIp) {
     const open = opening;
     if (open !== undefined) opening = undefined;
-    if (!Array.isArray(calls)) throw new TypeError('calls must be an array');
-    const count = calls.length;
+    const count = array(calls, 'calls').length;
     const limit = callsMax(this.config);
     if (count > limit) throw new RangeError(`calls must be at most ${limit}, but are ${count}`);
     const key = typeof apiKey === 'string' ? apiKey : noKey(apiKey);
@@ -96,7 +98,7 @@ class Gate {
       return { allAllowed: true, totalCredits: 0, decisions: [], remainingCredits: 0, failedIndex: -1 };
     }
     const parts = this[GATE];
-    const address = clientIp ? text(clientIp) : '';
+    const address = clientIp ? text(clientIp, 'clientIp') : '';
     if (!parts.seen.holds(this.config)) reconfigure(this);
     for (let i = 0; i < count; i += 1) {
       if (!parts.seen.holdsPrice(names[i])) reconfigure(this);
@@ -112,18 +114,20 @@ class Gate {
     const { handle } = this[GATE];
     const key = typeof apiKey === 'string' ? apiKey : noKey(apiKey);
     if (!call(native.gateFilters, handle, key)) return null;
-    return tools.filter((tool) => call(native.gateVisible, handle, key, text(tool.name)));
+    return array(tools, 'tools').filter((tool, i) => call(native.gateVisible, handle, key, toolName(tool, i)));
   }
 
   isFreeMethod(method) {
-    return this.config.freeMethods.includes(method);
+    const { freeMethods } = this.config;
+    if (typeof freeMethods?.includes !== 'function') throw wrong('config.freeMethods', 'an array', freeMethods);
+    return freeMethods.includes(method);
   }
 
   getToolPrice(toolName, args) {
     const parts = this[GATE];
-    const name = text(toolName);
+    const name = text(toolName, 'toolName');
     if (!parts.seen.holds(this.config) || !parts.seen.holdsPrice(name)) reconfigure(this);
-    shared[BYTES] = parts.seen.measures(name) ? sizeOf(args) : NO_ARGUMENTS;
+    shared[BYTES] = parts.seen.measures(name) ? sizeOf(args, 'args') : NO_ARGUMENTS;
     return call(native.gatePrice, parts.handle, name);
   }
 
@@ -151,13 +155,14 @@ class Gate {
 
   refund(apiKey, toolName, credits) {
     if (!Number.isSafeInteger(credits) || credits <= 0) {
-      throw new RangeError(`credits must be a whole number of at least 1, but is ${text(credits)}`);
+      throw new RangeError(`credits must be a whole number of at least 1, but is ${shown(credits)}`);
     }
     const { handle, owner, store } = this[GATE];
-    owner.pushQuota(text(apiKey));
-    call(native.gateRefund, handle, text(apiKey), text(toolName), credits);
+    const [key, tool] = [text(apiKey, 'apiKey'), text(toolName, 'toolName')];
+    owner.pushQuota(key);
+    call(native.gateRefund, handle, key, tool, credits);
     print(store);
-    if (this.onUsageEvent) this.onUsageEvent(ownEvents(this, 1)[0]);
+    if (this.onUsageEvent) hookOf(this, 'onUsageEvent').call(this, ownEvents(this, 1)[0]);
   }
 
   destroy() {
@@ -174,19 +179,52 @@ function ownEvents(gate, count) {
 
 /** What stands for no key; anything else that is no text is an error. */
 function noKey(apiKey) {
-  if (apiKey) throw new TypeError(`apiKey must be a string or null, but is ${typeof apiKey}`);
+  if (apiKey) throw wrong('apiKey', 'a string or null', apiKey);
   return '';
+}
+
+function toolName(tool, index) {
+  return text(members(tool, `tools[${index}]`).name, `tools[${index}].name`);
+}
+
+/** A hook that is set. One that is no function is an error where it is to run, as one that throws. */
+function hookOf(gate, name) {
+  const hook = gate[name];
+  if (typeof hook !== 'function') throw wrong(`gate.${name}`, 'a function', hook);
+  return hook;
+}
+
+/** What `teamChecker` says of credits that are to be taken: whether they may be, and the reason of a refusal. */
+function askTeam(gate, key, credits) {
+  const { allowed, reason } = members(hookOf(gate, 'teamChecker').call(gate, key, credits), 'gate.teamChecker()');
+  if (allowed) return { allowed: true };
+  return { allowed: false, reason: reason === undefined ? [] : [text(reason, 'gate.teamChecker().reason')] };
 }
 
 function nameOf(entry, index) {
   const name = typeof entry === 'object' && entry !== null ? entry.name : undefined;
   if (typeof name === 'string' && name !== '') return name;
-  throw new TypeError(`calls[${index}] must be an object with a non-empty string "name"`);
+  const isObject = typeof entry === 'object' && entry !== null;
+  const fault = isObject ? `its name is ${name === '' ? 'empty' : kindOf(name)}` : `is ${kindOf(entry)}`;
+  throw new TypeError(`calls[${index}] must be an object with a non-empty string "name", but ${fault}`);
 }
 
 /** Bytes of arguments as compact JSON; what JavaScript takes for false counts as none. */
-function sizeOf(args) {
-  return args ? Buffer.byteLength(JSON.stringify(args)) : NO_ARGUMENTS;
+function sizeOf(args, place) {
+  if (!args) return NO_ARGUMENTS;
+  let line;
+  try {
+    line = JSON.stringify(args);
+  } catch (error) {
+    throw unwritable(error, args, nameOfArguments(place));
+  }
+  if (line === undefined) throw wrong(nameOfArguments(place), 'a value with a form in JSON', args);
+  return Buffer.byteLength(line);
+}
+
+/** Arguments of a batch are told by their place in it. */
+function nameOfArguments(place) {
+  return typeof place === 'number' ? `calls[${place}].arguments` : place;
 }
 
 /** Goes by what stands in the configuration now. */
@@ -219,11 +257,8 @@ function evaluateHooked(gate, key, name, address, bytes, open) {
   const { handle } = gate[GATE];
   let decided;
   if (gate.teamChecker && call(native.gateJudge, handle, key, name, address)) {
-    const verdict = gate.teamChecker(key, shared[FIRST]);
-    if (!verdict.allowed) {
-      const reason = verdict.reason === undefined ? [] : [text(verdict.reason)];
-      decided = decision(call(native.gateRefuse, handle, key, name, ...reason));
-    }
+    const { allowed, reason } = askTeam(gate, key, shared[FIRST]);
+    if (!allowed) decided = decision(call(native.gateRefuse, handle, key, name, ...reason));
   }
   let charged = false;
   if (decided === undefined) {
@@ -234,11 +269,16 @@ function evaluateHooked(gate, key, name, address, bytes, open) {
   }
   const [event] = gate.onUsageEvent ? ownEvents(gate, 1) : [];
   if (charged) {
-    if (gate.onCreditsDeducted) gate.onCreditsDeducted(key, decided.creditsCharged);
-    if (gate.teamRecorder) gate.teamRecorder(key, decided.creditsCharged);
+    tellCharge(gate, key, decided.creditsCharged);
   }
-  if (event !== undefined) gate.onUsageEvent(event);
+  if (event !== undefined) hookOf(gate, 'onUsageEvent').call(gate, event);
   return decided;
+}
+
+/** Tells the hooks of credits that were taken. They stay taken whatever a hook does. */
+function tellCharge(gate, key, credits) {
+  if (gate.onCreditsDeducted) hookOf(gate, 'onCreditsDeducted').call(gate, key, credits);
+  if (gate.teamRecorder) hookOf(gate, 'teamRecorder').call(gate, key, credits);
 }
 
 /** Decides a batch without hooks; what is taken is kept in the open call, if there is one. */
@@ -248,7 +288,7 @@ function decideBatch(parts, key, calls, names, address, open) {
   if (count > SPREAD_MAX || open !== undefined) {
     const lines = sizesOf(seen, calls, names);
     const [decide, first] = open === undefined ? [native.gateBatch, parts.handle] : [parts.chargeBatch, open];
-    const answer = call(decide, first, key, address, json(names), lines);
+    const answer = call(decide, first, key, address, json(names, 'calls'), lines);
     print(parts.store);
     return batchDecision(answer, count, lines, 0);
   }
@@ -267,7 +307,7 @@ function decideBatch(parts, key, calls, names, address, open) {
 function sizesOf(seen, calls, names) {
   const sizes = new Float64Array(names.length).fill(NO_ARGUMENTS);
   for (let i = 0; i < names.length; i += 1) {
-    if (seen.measures(names[i])) sizes[i] = sizeOf(calls[i].arguments);
+    if (seen.measures(names[i])) sizes[i] = sizeOf(calls[i].arguments, i);
   }
   return sizes;
 }
@@ -315,12 +355,11 @@ function evaluateBatchHooked(gate, key, calls, names, address, open) {
   const parts = gate[GATE];
   if (gate.teamChecker) {
     const sizes = sizesOf(parts.seen, calls, names);
-    const total = call(native.gateJudgeBatch, parts.handle, key, address, json(names), sizes);
+    const total = call(native.gateJudgeBatch, parts.handle, key, address, json(names, 'calls'), sizes);
     if (total >= 0) {
-      const verdict = gate.teamChecker(key, total);
+      const { allowed, reason } = askTeam(gate, key, total);
       // Shadow mode asks, and goes on whatever the answer.
-      if (!verdict.allowed && !gate.config.shadowMode) {
-        const reason = verdict.reason === undefined ? [] : [text(verdict.reason)];
+      if (!allowed && !gate.config.shadowMode) {
         const answer = call(native.gateRefuseBatch, parts.handle, key, ...reason);
         return batchDecision(answer, names.length, shared, LINES);
       }
@@ -330,10 +369,9 @@ function evaluateBatchHooked(gate, key, calls, names, address, open) {
   // A batch that is let through unpaid as a whole takes nothing and is told to nobody.
   if (!decided.allAllowed || shared[KIND] === SHADOWED) return decided;
   const events = gate.onUsageEvent ? ownEvents(gate, names.length) : [];
-  if (gate.onCreditsDeducted) gate.onCreditsDeducted(key, decided.totalCredits);
-  if (gate.teamRecorder) gate.teamRecorder(key, decided.totalCredits);
+  tellCharge(gate, key, decided.totalCredits);
   for (const event of events) {
-    if (gate.onUsageEvent) gate.onUsageEvent(event);
+    if (gate.onUsageEvent) hookOf(gate, 'onUsageEvent').call(gate, event);
   }
   return decided;
 }
@@ -359,4 +397,4 @@ function reconfigureIfChanged(gate) {
   if (!seen.holds(gate.config) || !seen.holdsAllPrices()) reconfigure(gate);
 }
 
-module.exports = { Gate, GATE, decideFor, nameOf, servedGate, reconfigureIfChanged };
+module.exports = { Gate, GATE, askTeam, decideFor, hookOf, nameOf, servedGate, reconfigureIfChanged };

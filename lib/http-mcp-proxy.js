@@ -1,7 +1,7 @@
 'use strict';
 
 const { EventEmitter } = require('node:events');
-const { text } = require('./native.js');
+const { text } = require('./arguments.js');
 const servers = require('./wrapped-servers.js');
 
 const { SERVERS } = servers;
@@ -12,7 +12,7 @@ const REFUSED = -32000;
 class HttpMcpProxy extends EventEmitter {
   constructor(gate, remoteUrl) {
     super();
-    const { href: url } = new URL(text(remoteUrl));
+    const { href: url } = new URL(text(remoteUrl, 'remoteUrl'));
     servers.wrap(this, gate, { url }, { stopped: 'Proxy not started', refusal: REFUSED });
   }
 

@@ -1,6 +1,7 @@
 'use strict';
 
-const { native, shared, call, json, text, FIRST, NOTICES } = require('./native.js');
+const { json, members, number, text } = require('./arguments.js');
+const { native, shared, call, FIRST, NOTICES } = require('./native.js');
 const { RecordType, RecordOwner, LiveRecord } = require('./live-record.js');
 
 const KEY_RECORD = new RecordType({
@@ -54,13 +55,13 @@ const PARTS = Symbol('parts');
 /** Tags as pairs of texts, as they count at creation. */
 function tagPairs(tags) {
   if (typeof tags !== 'object' || tags === null) return [];
-  return Object.entries(tags).slice(0, TAGS_MAX).map(([name, value]) => [name, text(value)]);
+  return Object.entries(tags).slice(0, TAGS_MAX).map(([name, value]) => [name, text(value, `options.tags.${name}`)]);
 }
 
 /** Options of a new key as native code takes them. */
 function cleaned(options) {
   const { allowedTools, deniedTools, expiresAt, quota, tags, ipAllowlist, namespace } = options ?? {};
-  return json({
+  const given = {
     allowedTools,
     deniedTools,
     ipAllowlist,
@@ -68,12 +69,13 @@ function cleaned(options) {
     expiresAt: expiresAt || undefined,
     namespace: typeof namespace === 'string' && namespace !== '' ? namespace : undefined,
     quota,
-  });
+  };
+  return json(given, 'options');
 }
 
 class KeyStore {
   constructor(statePath) {
-    this.statePath = statePath ? text(statePath) : null;
+    this.statePath = statePath ? text(statePath, 'statePath') : null;
     const handle = this.statePath === null ? call(native.storeNew) : openFile(this.statePath);
     const owner = new RecordOwner(KEY_RECORD, handle);
     Object.defineProperty(this, PARTS, { value: { handle, owner, records: [] } });
@@ -83,15 +85,16 @@ class KeyStore {
   createKey(name, initialCredits, options) {
     const { handle } = this[PARTS];
     pushUnseen(this);
-    const place = change(handle, native.storeCreate, text(name), Number(initialCredits), cleaned(options));
+    const given = [text(name, 'name'), number(initialCredits, 'initialCredits'), cleaned(options)];
+    const place = change(handle, native.storeCreate, ...given);
     return opened(this, place, options);
   }
 
   importKey(key, name, credits, options) {
     const { handle, records } = this[PARTS];
     pushUnseen(this);
-    key = text(key);
-    const given = [text(name), Number(credits), cleaned(options)];
+    key = text(key, 'key');
+    const given = [text(name, 'name'), number(credits, 'credits'), cleaned(options)];
     const known = records[call(native.storeFind, handle, key)];
     known?.settle();
     const place = change(handle, native.storeImport, key, ...given);
@@ -103,34 +106,35 @@ class KeyStore {
   }
 
   getKey(key) {
-    const place = call(native.storeFind, this[PARTS].handle, text(key));
+    const place = call(native.storeFind, this[PARTS].handle, text(key, 'key'));
     return place >= 0 && shared[FIRST] === 1 ? recordAt(this, place).proxy : null;
   }
 
   getKeyRaw(key) {
-    const place = call(native.storeFind, this[PARTS].handle, text(key));
+    const place = call(native.storeFind, this[PARTS].handle, text(key, 'key'));
     return place >= 0 ? recordAt(this, place).proxy : null;
   }
 
   isExpired(key) {
-    return call(native.storeExpired, this[PARTS].handle, text(key));
+    return call(native.storeExpired, this[PARTS].handle, text(key, 'key'));
   }
 
   hasCredits(key, amount) {
-    return call(native.storeHas, this[PARTS].handle, text(key), Number(amount));
+    return call(native.storeHas, this[PARTS].handle, text(key, 'key'), number(amount, 'amount'));
   }
 
   deductCredits(key, amount) {
-    return mutated(this, native.storeDeduct, key, Number(amount));
+    return mutated(this, native.storeDeduct, key, number(amount, 'amount'));
   }
 
   addCredits(key, amount) {
-    return mutated(this, native.storeGrant, key, Number(amount));
+    return mutated(this, native.storeGrant, key, number(amount, 'amount'));
   }
 
   setAcl(key, allowedTools, deniedTools) {
-    const lists = [allowedTools, deniedTools].map((list) => (list === undefined ? undefined : (json(list) ?? 'null')));
-    const changed = mutated(this, native.storeTools, key, ...lists);
+    const allowed = allowedTools === undefined ? undefined : nullable(allowedTools, 'allowedTools');
+    const denied = deniedTools === undefined ? undefined : nullable(deniedTools, 'deniedTools');
+    const changed = mutated(this, native.storeTools, key, allowed, denied);
     if (changed && allowedTools !== undefined) replaced(this, key, 'allowedTools');
     if (changed && deniedTools !== undefined) replaced(this, key, 'deniedTools');
     return changed;
@@ -138,20 +142,20 @@ class KeyStore {
 
   setQuota(key, quota) {
     const changed = quota
-      ? mutated(this, native.storeQuota, key, json(quota) ?? 'null')
+      ? mutated(this, native.storeQuota, key, nullable(quota, 'quota'))
       : mutated(this, native.storeQuota, key);
     if (changed) recordOf(this, key).holdQuota(quota || undefined);
     return changed;
   }
 
   setExpiry(key, expiresAt) {
-    return mutated(this, native.storeExpiry, key, json(expiresAt) ?? 'null');
+    return mutated(this, native.storeExpiry, key, nullable(expiresAt, 'expiresAt'));
   }
 
   setTags(key, tags) {
     if (this.getKey(key) === null) return false;
-    const pairs = Object.entries(tags).map(([name, value]) => [name, value === null ? null : text(value)]);
-    const changed = mutated(this, native.storeTags, key, json(pairs));
+    const pairs = Object.entries(tags).map(([name, value]) => [name, value === null ? null : text(value, `tags.${name}`)]);
+    const changed = mutated(this, native.storeTags, key, json(pairs, 'tags'));
     const { owner } = this[PARTS];
     owner.epoch += 1;
     const window = recordOf(this, key).windows.get('tags');
@@ -166,13 +170,13 @@ class KeyStore {
   }
 
   setIpAllowlist(key, ips) {
-    const changed = mutated(this, native.storeAddresses, key, json(ips) ?? 'null');
+    const changed = mutated(this, native.storeAddresses, key, nullable(ips, 'ips'));
     if (changed) replaced(this, key, 'ipAllowlist');
     return changed;
   }
 
   checkIp(key, ip) {
-    return call(native.storePermits, this[PARTS].handle, text(key), text(ip));
+    return call(native.storePermits, this[PARTS].handle, text(key, 'key'), text(ip, 'ip'));
   }
 
   revokeKey(key) {
@@ -182,9 +186,10 @@ class KeyStore {
   rotateKey(oldKey) {
     const { handle, owner } = this[PARTS];
     pushUnseen(this);
-    owner.pushQuota(text(oldKey));
-    const old = call(native.storeFind, handle, text(oldKey));
-    const place = change(handle, native.storeRotate, text(oldKey));
+    const key = text(oldKey, 'oldKey');
+    owner.pushQuota(key);
+    const old = call(native.storeFind, handle, key);
+    const place = change(handle, native.storeRotate, key);
     if (place < 0) return null;
     const heir = recordAt(this, place);
     recordAt(this, old).shareWith(heir);
@@ -192,15 +197,15 @@ class KeyStore {
   }
 
   listKeys(namespace) {
-    return listed(this, { namespace: namespace ? text(namespace) : undefined });
+    return listed(this, { namespace: namespace ? text(namespace, 'namespace') : undefined });
   }
 
   listKeysByTag(tags, namespace) {
     if (native.storeSize(this[PARTS].handle) === 0) return [];
-    const wanted = Object.entries(tags);
+    const wanted = Object.entries(members(tags, 'tags'));
     // Neither null nor what JSON has no form for is the text of any tag.
-    if (wanted.some(([, value]) => value === null || (value !== undefined && json(value) === undefined))) return [];
-    return listed(this, { namespace: namespace ? text(namespace) : undefined, tags: wanted });
+    if (wanted.some(([name, value]) => value === null || (value !== undefined && json(value, `tags.${name}`) === undefined))) return [];
+    return listed(this, { namespace: namespace ? text(namespace, 'namespace') : undefined, tags: wanted });
   }
 
   listNamespaces() {
@@ -219,6 +224,11 @@ class KeyStore {
 
 /** Handles of the stores with a state file, while anybody has them. */
 const files = new Set();
+
+/** A value as JSON text; what has no form there counts as null. */
+function nullable(value, name) {
+  return json(value, name) ?? 'null';
+}
 
 /** Opens a store with a state file, which is written for the last time when the process ends. */
 function openFile(statePath) {
@@ -271,7 +281,7 @@ function recordAt(store, place) {
 
 /** The window on the record of a key that is known. */
 function recordOf(store, key) {
-  return recordAt(store, call(native.storeFind, store[PARTS].handle, text(key)));
+  return recordAt(store, call(native.storeFind, store[PARTS].handle, text(key, 'key')));
 }
 
 function opened(store, place, options) {
@@ -284,8 +294,9 @@ function opened(store, place, options) {
 function mutated(store, run, key, ...given) {
   const { handle, owner } = store[PARTS];
   pushUnseen(store);
-  owner.pushQuota(text(key));
-  return change(handle, run, text(key), ...given);
+  const name = text(key, 'key');
+  owner.pushQuota(name);
+  return change(handle, run, name, ...given);
 }
 
 /** A method gave the record another list: the one in callers' hands is its no longer. */
@@ -298,7 +309,7 @@ function replaced(store, key, name) {
 function listed(store, filter) {
   const { handle, owner } = store[PARTS];
   owner.pushQuotas();
-  const rows = JSON.parse(call(native.storeList, handle, json(filter)));
+  const rows = JSON.parse(call(native.storeList, handle, json(filter, 'tags')));
   return rows.map(([place, row]) => {
     const record = recordAt(store, place);
     for (const name of KEY_RECORD.nested) {

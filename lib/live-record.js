@@ -5,7 +5,8 @@
 // the caller's own object, which is compared with what the books have before each decision that it counts in.
 
 const { inspect } = require('node:util');
-const { shared, call, json, JSON_TEXT } = require('./native.js');
+const { json, number, readable, written } = require('./arguments.js');
+const { shared, call, JSON_TEXT } = require('./native.js');
 
 const NUMBER = 1;
 const QUOTA = 2;
@@ -63,8 +64,9 @@ class RecordOwner {
   pushSoon(held) {
     if (this.justRead.size === 0) {
       queueMicrotask(() => {
-        for (const read of this.justRead) read.push();
+        const justRead = [...this.justRead];
         this.justRead.clear();
+        for (const read of justRead) read.tryPush();
       });
     }
     this.justRead.add(held);
@@ -91,6 +93,15 @@ class HeldQuota {
     this.monthlyCallLimit = monthlyCallLimit;
     this.dailyCreditLimit = dailyCreditLimit;
     this.monthlyCreditLimit = monthlyCreditLimit;
+  }
+
+  /** As `push`; what cannot be read throws where the quota is next asked for. */
+  tryPush() {
+    try {
+      this.push();
+    } catch {
+      // Nobody called: there is nobody to throw at.
+    }
   }
 
   push() {
@@ -156,7 +167,7 @@ class LiveRecord {
     const [names, own] = JSON.parse(shown);
     for (const name of names) {
       put(target, name, own[name]);
-      if (!type.fields.has(name)) this.watchOwn(name, own[name], json(own[name]));
+      if (!type.fields.has(name)) this.watchOwn(name, own[name], json(own[name], name));
     }
     for (const name of type.fields.keys()) {
       if (!Object.hasOwn(target, name)) this.remove(name);
@@ -186,7 +197,7 @@ class LiveRecord {
 
   write(name, value) {
     const { type, handle } = this.owner;
-    const given = json(value);
+    const given = json(value, name);
     if (given === undefined) call(type.write, handle, this.place, name);
     else call(type.write, handle, this.place, name, given);
   }
@@ -195,12 +206,12 @@ class LiveRecord {
     const { type, handle } = this.owner;
     const field = type.fields.get(name);
     if (field === undefined) {
-      put(this.target, name, value);
       this.noteOwn(name, value);
+      put(this.target, name, value);
       return;
     }
     const kind = type.kinds[field];
-    if (kind === NUMBER) call(type.writeNumber, handle, this.place, name, Number(value));
+    if (kind === NUMBER) call(type.writeNumber, handle, this.place, name, number(value, name));
     else if (kind === QUOTA) this.assignQuota(value);
     else if (value !== this.windows.get(name)?.proxy) {
       this.write(name, value);
@@ -279,12 +290,13 @@ class LiveRecord {
 
   /** Hands a field of the caller's own over, as far as it can be written; objects are looked at again later. */
   noteOwn(name, value) {
-    let content;
+    let line;
     try {
-      content = json(value);
+      line = written(value, name);
     } catch {
       // What JSON cannot hold stays with the caller.
     }
+    const content = line === undefined ? undefined : readable(line, name);
     this.watchOwn(name, value, content);
     const { type, handle } = this.owner;
     if (content === undefined) call(type.write, handle, this.place, name);
@@ -306,7 +318,7 @@ class LiveRecord {
     for (const [name, before] of this.ownTexts) {
       let content;
       try {
-        content = json(this.target[name]);
+        content = json(this.target[name], name);
       } catch {
         continue;
       }
@@ -460,7 +472,7 @@ class LiveObject {
   /** Tells the books of all records that have this object. */
   changed() {
     for (const record of this.records) record.write(this.name, this.target);
-    this.content = json(this.target);
+    this.content = json(this.target, this.name);
   }
 
   get(target, name) {

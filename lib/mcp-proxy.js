@@ -1,7 +1,7 @@
 'use strict';
 
 const { EventEmitter } = require('node:events');
-const { text } = require('./native.js');
+const { list, text, texts } = require('./arguments.js');
 const servers = require('./wrapped-servers.js');
 
 const { SERVERS } = servers;
@@ -9,8 +9,8 @@ const { SERVERS } = servers;
 class McpProxy extends EventEmitter {
   constructor(gate, serverCommand, serverArgs) {
     super();
-    const args = [...(serverArgs ?? [])].map(text);
-    servers.wrap(this, gate, { command: text(serverCommand), args }, { stopped: 'Server not started' });
+    const args = texts(list(serverArgs ?? [], 'serverArgs'), 'serverArgs');
+    servers.wrap(this, gate, { command: text(serverCommand, 'serverCommand'), args }, { stopped: 'Server not started' });
   }
 
   get isRunning() {

@@ -1,6 +1,7 @@
 'use strict';
 
-const { native, call, json, text } = require('./native.js');
+const { callable, json, number, string, text } = require('./arguments.js');
+const { native, call } = require('./native.js');
 
 /** Own to the package: what a collector is made of. */
 const METRICS = Symbol('metrics');
@@ -11,48 +12,48 @@ class MetricsCollector {
   }
 
   registerCounter(name, help) {
-    call(native.metricsCounter, this[METRICS].handle, text(name), text(help));
+    call(native.metricsCounter, this[METRICS].handle, text(name, 'name'), text(help, 'help'));
   }
 
   registerGauge(name, help, supplier) {
     const { handle, suppliers } = this[METRICS];
     if (!supplier) {
-      call(native.metricsGauge, handle, text(name), text(help));
+      call(native.metricsGauge, handle, text(name, 'name'), text(help, 'help'));
       return;
     }
-    if (typeof supplier !== 'function') throw new TypeError(`supplier must be a function, but is ${typeof supplier}`);
-    const given = text(name);
-    const cell = call(native.metricsSuppliedGauge, handle, given, text(help));
+    callable(supplier, 'supplier');
+    const given = text(name, 'name');
+    const cell = call(native.metricsSuppliedGauge, handle, given, text(help, 'help'));
     if (cell >= 0) suppliers.set(given, { cell, supplier });
   }
 
   increment(name, labels, amount = 1) {
-    call(native.metricsIncrement, this[METRICS].handle, text(name), Number(amount), ...pairs(labels));
+    call(native.metricsIncrement, this[METRICS].handle, text(name, 'name'), number(amount, 'amount'), ...pairs(labels));
   }
 
   setGauge(name, value, labels) {
-    call(native.metricsSet, this[METRICS].handle, text(name), Number(value), ...pairs(labels));
+    call(native.metricsSet, this[METRICS].handle, text(name, 'name'), number(value, 'value'), ...pairs(labels));
   }
 
   recordToolCall(tool, allowed, creditsCharged, denyReason) {
     const { handle } = this[METRICS];
-    const name = label('tool', tool);
-    if (allowed) call(native.metricsAllowed, handle, name, Number(creditsCharged));
-    else if (denyReason) call(native.metricsDenied, handle, name, label('denyReason', denyReason));
+    const name = string(tool, 'tool');
+    if (allowed) call(native.metricsAllowed, handle, name, number(creditsCharged, 'creditsCharged'));
+    else if (denyReason) call(native.metricsDenied, handle, name, string(denyReason, 'denyReason'));
     else call(native.metricsDenied, handle, name);
   }
 
   recordHttpRequest(method, path, statusCode) {
-    const texts = [label('method', method), label('path', path), text(statusCode)];
+    const texts = [string(method, 'method'), string(path, 'path'), text(statusCode, 'statusCode')];
     call(native.metricsHttpRequest, this[METRICS].handle, ...texts);
   }
 
   recordRateLimitHit(tool) {
-    call(native.metricsRateLimitHit, this[METRICS].handle, label('tool', tool));
+    call(native.metricsRateLimitHit, this[METRICS].handle, string(tool, 'tool'));
   }
 
   recordRefund(tool, credits = 1) {
-    call(native.metricsRefund, this[METRICS].handle, label('tool', tool), Number(credits));
+    call(native.metricsRefund, this[METRICS].handle, string(tool, 'tool'), number(credits, 'credits'));
   }
 
   serialize() {
@@ -61,31 +62,26 @@ class MetricsCollector {
   }
 
   getCounter(name, labels) {
-    return call(native.metricsCount, this[METRICS].handle, text(name), ...pairs(labels));
+    return call(native.metricsCount, this[METRICS].handle, text(name, 'name'), ...pairs(labels));
   }
 
   getGauge(name, labels) {
     const { handle, suppliers } = this[METRICS];
-    const given = text(name);
+    const given = text(name, 'name');
     if (labels) return call(native.metricsShown, handle, given, pairs(labels)[0] ?? '[]');
     const supplied = suppliers.get(given);
     if (supplied === undefined) return call(native.metricsShown, handle, given);
     const { supplier } = supplied;
-    return Number(supplier());
+    return number(supplier(), 'supplier()');
   }
-}
-
-/** A label's value, which must be a text. */
-function label(name, value) {
-  if (typeof value === 'string') return value;
-  throw new TypeError(`${name} must be a string, but is ${value === null ? 'null' : typeof value}`);
 }
 
 /** Labels as the last argument of a native function, in the order in which they are written; none are no argument. */
 function pairs(labels) {
   if (!labels) return [];
   const sorted = Object.keys(labels).sort((a, b) => a.localeCompare(b));
-  return sorted.length === 0 ? [] : [json(sorted.map((name) => [name, label(`labels.${name}`, labels[name])]))];
+  const values = sorted.map((name) => [name, string(labels[name], `labels.${name}`)]);
+  return values.length === 0 ? [] : [json(values, 'labels')];
 }
 
 function start(collector, handle) {
@@ -100,7 +96,7 @@ function start(collector, handle) {
 function refreshGauges(collector) {
   const { handle, suppliers } = collector[METRICS];
   for (const { cell, supplier } of [...suppliers.values()]) {
-    call(native.metricsSupply, handle, cell, Number(supplier()));
+    call(native.metricsSupply, handle, cell, number(supplier(), 'supplier()'));
   }
 }
 

@@ -1,7 +1,7 @@
 'use strict';
 
 const { EventEmitter } = require('node:events');
-const { text } = require('./native.js');
+const { list, members, text, texts } = require('./arguments.js');
 const servers = require('./wrapped-servers.js');
 
 const { SERVERS } = servers;
@@ -15,7 +15,7 @@ class MultiServerRouter extends EventEmitter {
 
   constructor(gate, configs) {
     super();
-    const entries = [...configs].map(entryOf);
+    const entries = list(configs, 'configs').map(entryOf);
     const manner = { stopped: 'Router not started', routes: true, holds: entries.some(({ command }) => command !== undefined) };
     servers.wrap(this, gate, { servers: entries }, manner);
     this[SERVERS].prefixes = entries.map(({ prefix }) => prefix);
@@ -51,13 +51,15 @@ class MultiServerRouter extends EventEmitter {
 }
 
 /** One of the servers; what JavaScript takes for false is absent. */
-function entryOf({ prefix, serverCommand, serverArgs, remoteUrl }) {
-  const given = (value) => (value ? text(value) : undefined);
+function entryOf(config, index) {
+  const name = `configs[${index}]`;
+  const { prefix, serverCommand, serverArgs, remoteUrl } = members(config, name);
+  const given = (value, field) => (value ? text(value, `${name}.${field}`) : undefined);
   return {
-    prefix: prefix === undefined || prefix === null ? undefined : text(prefix),
-    command: given(serverCommand),
-    args: [...(serverArgs ?? [])].map(text),
-    url: given(remoteUrl),
+    prefix: prefix === undefined || prefix === null ? undefined : text(prefix, `${name}.prefix`),
+    command: given(serverCommand, 'serverCommand'),
+    args: texts(list(serverArgs ?? [], `${name}.serverArgs`), `${name}.serverArgs`),
+    url: given(remoteUrl, 'remoteUrl'),
   };
 }
 

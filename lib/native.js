@@ -113,24 +113,4 @@ function failure(text) {
   return error;
 }
 
-const LONE_SURROGATES = /(^|[^\\])((?:\\\\)*)\\ud[89a-f][0-9a-f]{2}/g;
-
-/** A value as JSON text, or undefined when it has none. Half a character, which UTF-8 cannot hold, becomes U+FFFD. */
-function json(value) {
-  let text = JSON.stringify(value);
-  if (text !== undefined && text.includes('\\ud')) {
-    // Neighbours share the character between them, so one pass may leave some.
-    for (let before; before !== text; ) {
-      before = text;
-      text = text.replace(LONE_SURROGATES, '$1$2\\ufffd');
-    }
-  }
-  return text;
-}
-
-/** A value as text, as JavaScript converts it. */
-function text(value) {
-  return typeof value === 'string' ? value : String(value);
-}
-
-module.exports = { native, shared, call, listen, unlisten, hold, release, promised, json, text, KIND, FIRST, SECOND, NOW, BYTES, THIRD, JSON_TEXT, NOTICES, LINES };
+module.exports = { native, shared, call, listen, unlisten, hold, release, promised, KIND, FIRST, SECOND, NOW, BYTES, THIRD, JSON_TEXT, NOTICES, LINES };

@@ -1,6 +1,7 @@
 'use strict';
 
-const { native, shared, call, json, text, FIRST, NOTICES } = require('./native.js');
+const { array, json, members, number, shown, text, texts } = require('./arguments.js');
+const { native, shared, call, FIRST, NOTICES } = require('./native.js');
 const { RecordType, RecordOwner, LiveRecord } = require('./live-record.js');
 
 const CLIENT_RECORD = new RecordType({
@@ -21,16 +22,16 @@ const OAUTH = Symbol('oauth');
 class OAuthProvider {
   constructor(config, statePath) {
     const { issuer, accessTokenTtl, refreshTokenTtl, codeTtl, scopes, approveLinked, rotateRefreshTokens } = config ?? {};
-    const given = json({
-      issuer: issuer === undefined || issuer === null ? undefined : text(issuer),
-      scopes: scopes === undefined || scopes === null ? undefined : texts('scopes', scopes),
+    const given = {
+      issuer: issuer === undefined || issuer === null ? undefined : text(issuer, 'issuer'),
+      scopes: scopes === undefined || scopes === null ? undefined : words(scopes, 'scopes'),
       approveLinked: approveLinked === undefined || Boolean(approveLinked),
       rotateRefreshTokens: Boolean(rotateRefreshTokens),
-    });
+    };
     const handle = call(
       native.oauthNew,
-      given,
-      statePath ? text(statePath) : undefined,
+      json(given, 'config'),
+      statePath ? text(statePath, 'statePath') : undefined,
       seconds('accessTokenTtl', accessTokenTtl),
       seconds('refreshTokenTtl', refreshTokenTtl),
       seconds('codeTtl', codeTtl),
@@ -40,17 +41,18 @@ class OAuthProvider {
     this[OAUTH].timer = setInterval(change, SWEEP_INTERVAL, handle, native.oauthSweep);
   }
 
-  registerClient({ clientName, redirectUris, grantTypes, scope, apiKeyRef, tokenEndpointAuthMethod }) {
+  registerClient(params) {
+    const { clientName, redirectUris, grantTypes, scope, apiKeyRef, tokenEndpointAuthMethod } = members(params, 'params');
     const given = {
-      clientName: clientName ? text(clientName) : '',
+      clientName: clientName ? text(clientName, 'clientName') : '',
       // A text is walked as 2.9.0 walked it, and fails on its first character.
-      redirectUris: texts('redirectUris', typeof redirectUris === 'string' ? [...redirectUris] : (redirectUris ?? [])),
+      redirectUris: words(typeof redirectUris === 'string' ? [...redirectUris] : (redirectUris ?? []), 'redirectUris'),
       grantTypes: grantTypes || undefined,
-      scope: optional(scope),
-      apiKeyRef: optional(apiKeyRef),
-      tokenEndpointAuthMethod: optional(tokenEndpointAuthMethod),
+      scope: optional(scope, 'scope'),
+      apiKeyRef: optional(apiKeyRef, 'apiKeyRef'),
+      tokenEndpointAuthMethod: optional(tokenEndpointAuthMethod, 'tokenEndpointAuthMethod'),
     };
-    const secret = change(this[OAUTH].handle, native.oauthRegister, json(given));
+    const secret = change(this[OAUTH].handle, native.oauthRegister, json(given, 'grantTypes'));
     const slot = shared[FIRST];
     const record = recordAt(this, slot, native.clientRead(this[OAUTH].handle, slot, 0));
     return new RegisteredClient(record, secret ?? null).proxy;
@@ -62,7 +64,7 @@ class OAuthProvider {
   }
 
   linkClientToApiKey(clientId, apiKey) {
-    const key = apiKey === undefined || apiKey === null ? undefined : text(apiKey);
+    const key = apiKey === undefined || apiKey === null ? undefined : text(apiKey, 'apiKey');
     return change(this[OAUTH].handle, native.oauthLink, name(clientId), key);
   }
 
@@ -71,37 +73,40 @@ class OAuthProvider {
     return rows.map(([slot, id, clientSecretPrefix]) => ({ ...recordAt(this, slot, id).proxy, clientSecretPrefix }));
   }
 
-  createAuthCode({ clientId, redirectUri, codeChallenge, codeChallengeMethod, scope, apiKeyRef }) {
+  createAuthCode(params) {
+    const { clientId, redirectUri, codeChallenge, codeChallengeMethod, scope, apiKeyRef } = members(params, 'params');
     const given = {
       clientId: name(clientId),
       redirectUri: name(redirectUri),
-      codeChallenge: optional(codeChallenge),
-      codeChallengeMethod: optional(codeChallengeMethod),
-      scope: optional(scope),
-      apiKeyRef: optional(apiKeyRef),
+      codeChallenge: optional(codeChallenge, 'codeChallenge'),
+      codeChallengeMethod: optional(codeChallengeMethod, 'codeChallengeMethod'),
+      scope: optional(scope, 'scope'),
+      apiKeyRef: optional(apiKeyRef, 'apiKeyRef'),
     };
-    return call(native.oauthCode, this[OAUTH].handle, json(given));
+    return call(native.oauthCode, this[OAUTH].handle, json(given, 'params'));
   }
 
-  exchangeCode({ code, clientId, redirectUri, codeVerifier, clientSecret }) {
+  exchangeCode(params) {
+    const { code, clientId, redirectUri, codeVerifier, clientSecret } = members(params, 'params');
     const given = {
       code: name(code),
       clientId: name(clientId),
       redirectUri: name(redirectUri),
       codeVerifier: verifier(codeVerifier),
-      clientSecret: optional(clientSecret),
+      clientSecret: optional(clientSecret, 'clientSecret'),
     };
-    return grant(change(this[OAUTH].handle, native.oauthExchange, json(given)));
+    return grant(change(this[OAUTH].handle, native.oauthExchange, json(given, 'params')));
   }
 
-  refreshAccessToken({ refreshToken, clientId, scope, clientSecret }) {
+  refreshAccessToken(params) {
+    const { refreshToken, clientId, scope, clientSecret } = members(params, 'params');
     const given = {
       refreshToken: name(refreshToken),
       clientId: name(clientId),
-      scope: optional(scope),
-      clientSecret: optional(clientSecret),
+      scope: optional(scope, 'scope'),
+      clientSecret: optional(clientSecret, 'clientSecret'),
     };
-    return grant(change(this[OAUTH].handle, native.oauthRefresh, json(given)));
+    return grant(change(this[OAUTH].handle, native.oauthRefresh, json(given, 'params')));
   }
 
   validateToken(bearerToken) {
@@ -196,13 +201,12 @@ function name(value) {
 }
 
 /** A text that may be absent; what JavaScript takes for false is. */
-function optional(value) {
-  return value ? text(value) : undefined;
+function optional(value, argument) {
+  return value ? text(value, argument) : undefined;
 }
 
-function texts(argument, values) {
-  if (!Array.isArray(values)) throw new TypeError(`${argument} must be an array of strings`);
-  return Array.from(values, text);
+function words(values, argument) {
+  return texts(array(values, argument), argument);
 }
 
 /** A verifier as text; undefined when it is neither text nor bytes. */
@@ -214,9 +218,9 @@ function verifier(value) {
 /** A time in seconds; undefined stands for the usual one. */
 function seconds(argument, value) {
   if (value === undefined) return undefined;
-  const number = Number(value);
-  if (Number.isNaN(number)) throw new TypeError(`${argument} must be a number of seconds`);
-  return number;
+  const given = number(value, argument);
+  if (Number.isNaN(given)) throw new TypeError(`${argument} must be a number of seconds, but is ${shown(value)}`);
+  return given;
 }
 
 /** Tokens as they are handed out. */

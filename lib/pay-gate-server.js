@@ -1,7 +1,8 @@
 'use strict';
 
 const { randomBytes } = require('node:crypto');
-const { native, shared, call, hold, release, unlisten, promised, json, text, FIRST } = require('./native.js');
+const { array, json, number, shown, text, texts, wrong } = require('./arguments.js');
+const { native, shared, call, hold, release, unlisten, promised, FIRST } = require('./native.js');
 const { alertEngineOf } = require('./alert-engine.js');
 const { AnalyticsEngine } = require('./analytics-engine.js');
 const { auditLoggerOf } = require('./audit-logger.js');
@@ -34,7 +35,7 @@ const SERVER = Symbol('server');
 
 class PayGateServer {
   constructor(config, adminKey, statePath, remoteUrl, stripeWebhookSecret, servers, redisUrl) {
-    if (typeof config !== 'object' || config === null) throw new TypeError('config must be an object');
+    if (typeof config !== 'object' || config === null) throw wrong('config', 'an object', config);
     this.config = { ...DEFAULT_CONFIG, ...config };
     this.gate = servedGate(this.config, statePath);
     watchHooks(this.gate);
@@ -42,7 +43,7 @@ class PayGateServer {
     // Requests change keys and teams on other threads.
     owner.served = true;
     this.teams = teamManagerOf(store);
-    const parts = { adminKey: adminKey ? text(adminKey) : `admin_${randomBytes(ADMIN_KEY_BYTES).toString('hex')}` };
+    const parts = { adminKey: adminKey ? text(adminKey, 'adminKey') : `admin_${randomBytes(ADMIN_KEY_BYTES).toString('hex')}` };
     this.oauth = this.config.oauth ? new OAuthProvider(this.config.oauth, oauthPath(statePath)) : null;
     const several = servers && servers.length > 0;
     this.router = several ? new MultiServerRouter(this.gate, servers) : null;
@@ -51,7 +52,7 @@ class PayGateServer {
     parts.handle = call(
       native.serverNew,
       this.gate[GATE].handle,
-      given(this.config, parts.adminKey),
+      given(this.config, parts.adminKey, stripeWebhookSecret),
       parts.wrapped[wrapped.SERVERS].handle,
       ...(this.oauth === null ? [] : [this.oauth[OAUTH].handle]),
     );
@@ -96,10 +97,11 @@ class PayGateServer {
 
   async gracefulStop(timeoutMs = DRAIN_TIME_MS) {
     const parts = this[SERVER];
+    const limitMs = number(timeoutMs, 'timeoutMs');
     if (parts.draining) return;
     parts.draining = true;
     console.log(`[paygate] Draining — ${call(native.serverInFlight, parts.handle)} request(s) under way`);
-    await stop(this, Number(timeoutMs));
+    await stop(this, limitMs);
     console.log('[paygate] Drained — everything is stopped');
   }
 }
@@ -115,7 +117,7 @@ class ServerTools {
   }
 
   set(names) {
-    call(native.serverSetTools, this.handle, json(names.map(text)));
+    call(native.serverSetTools, this.handle, json(texts(array(names, 'toolNames'), 'toolNames'), 'toolNames'));
   }
 }
 
@@ -181,23 +183,25 @@ function proxyOf(gate, { serverCommand, serverArgs }, remoteUrl) {
 
 /** Where OAuth keeps its state: beside the keys. */
 function oauthPath(statePath) {
-  return statePath ? call(native.serverOAuthPath, text(statePath)) : undefined;
+  return statePath ? call(native.serverOAuthPath, text(statePath, 'statePath')) : undefined;
 }
 
 /** The configuration as native code takes it. */
-function given({ name, freeMethods, alertRules }, adminKey) {
-  return json({
-    name: text(name),
+function given({ name, freeMethods, alertRules }, adminKey, stripeSecret) {
+  const settings = {
+    name: text(name, 'config.name'),
     adminKey,
-    freeMethods: freeMethods.map(text),
-    alertRules: alertRules ?? [],
-  });
+    freeMethods: texts(array(freeMethods, 'config.freeMethods'), 'config.freeMethods'),
+    stripeSecret: stripeSecret ? text(stripeSecret, 'stripeWebhookSecret') : null,
+    alertRules: array(alertRules ?? [], 'config.alertRules'),
+  };
+  return json(settings, 'config.alertRules');
 }
 
 /** The port to listen on, or a RangeError. */
 function portOf({ port }) {
   if (Number.isInteger(port) && port >= 0 && port <= PORT_MAX) return port;
-  throw new RangeError(`config.port must be a whole number from 0 to ${PORT_MAX}, but is ${text(port)}`);
+  throw new RangeError(`config.port must be a whole number from 0 to ${PORT_MAX}, but is ${shown(port)}`);
 }
 
 module.exports = { PayGateServer };

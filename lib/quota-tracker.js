@@ -1,15 +1,17 @@
 'use strict';
 
+const { number, object, text } = require('./arguments.js');
 const { native, shared, call, FIRST, SECOND, LINES } = require('./native.js');
 
+// Places of the limits, and of the calls and credits that are asked for; the counters stand before them.
 const LIMITS = LINES + 4;
-const CALLS = LINES + 8;
-const CREDITS = LINES + 9;
+const AMOUNTS = LINES + 8;
 
 class QuotaTracker {
   resetIfNeeded(record) {
-    give(record);
-    const today = call(native.quotaRoll, day(record), month(record));
+    const [lastDay, lastMonth] = daysOf(object(record, 'record'));
+    shared.set(countersOf(record), LINES);
+    const today = call(native.quotaRoll, lastDay, lastMonth);
     if (today === undefined) return false;
     const newDay = shared[FIRST] === 1;
     const newMonth = shared[SECOND] === 1;
@@ -27,62 +29,73 @@ class QuotaTracker {
   }
 
   check(record, creditsRequired, globalQuota) {
-    return judge(this, record, NaN, creditsRequired, globalQuota);
+    return judge(this, record, [NaN, number(creditsRequired, 'creditsRequired')], globalQuota);
   }
 
   checkBatch(record, callCount, totalCreditsRequired, globalQuota) {
-    return judge(this, record, callCount, totalCreditsRequired, globalQuota);
+    const amounts = [number(callCount, 'callCount'), number(totalCreditsRequired, 'totalCreditsRequired')];
+    return judge(this, record, amounts, globalQuota);
   }
 
   record(record, creditsCharged) {
-    this.recordBatch(record, 1, creditsCharged);
+    const credits = number(creditsCharged, 'creditsCharged');
+    this.recordBatch(record, 1, credits);
   }
 
   recordBatch(record, callCount, totalCreditsCharged) {
     this.resetIfNeeded(record);
-    count(record, native.quotaRecord, callCount, totalCreditsCharged);
+    const amounts = [number(callCount, 'callCount'), number(totalCreditsCharged, 'totalCreditsCharged')];
+    count(record, native.quotaRecord, amounts);
   }
 
   unrecord(record, creditsCharged) {
-    count(record, native.quotaUnrecord, 1, creditsCharged);
+    count(record, native.quotaUnrecord, [1, number(creditsCharged, 'creditsCharged')]);
   }
 }
 
-const day = (record) => String(record.quotaLastResetDay);
-const month = (record) => String(record.quotaLastResetMonth);
+// What is read from a record may run code of its own, which may use the shared numbers: they are set when all is read.
 
-/** Puts a record's counters where native code reads them. */
-function give(record) {
-  const { quotaDailyCalls, quotaMonthlyCalls, quotaDailyCredits, quotaMonthlyCredits } = record;
-  shared[LINES] = quotaDailyCalls;
-  shared[LINES + 1] = quotaMonthlyCalls;
-  shared[LINES + 2] = quotaDailyCredits;
-  shared[LINES + 3] = quotaMonthlyCredits;
+/** The days on which a record's counters were last set to 0. */
+function daysOf({ quotaLastResetDay, quotaLastResetMonth }) {
+  const day = text(quotaLastResetDay, 'record.quotaLastResetDay');
+  return [day, text(quotaLastResetMonth, 'record.quotaLastResetMonth')];
 }
 
-function judge(tracker, record, calls, credits, globalQuota) {
+function countersOf({ quotaDailyCalls, quotaMonthlyCalls, quotaDailyCredits, quotaMonthlyCredits }) {
+  return [
+    number(quotaDailyCalls, 'record.quotaDailyCalls'),
+    number(quotaMonthlyCalls, 'record.quotaMonthlyCalls'),
+    number(quotaDailyCredits, 'record.quotaDailyCredits'),
+    number(quotaMonthlyCredits, 'record.quotaMonthlyCredits'),
+  ];
+}
+
+function limitsOf({ dailyCallLimit, monthlyCallLimit, dailyCreditLimit, monthlyCreditLimit }) {
+  return [
+    number(dailyCallLimit, 'quota.dailyCallLimit'),
+    number(monthlyCallLimit, 'quota.monthlyCallLimit'),
+    number(dailyCreditLimit, 'quota.dailyCreditLimit'),
+    number(monthlyCreditLimit, 'quota.monthlyCreditLimit'),
+  ];
+}
+
+/** `amounts` are the calls and credits that are asked for. */
+function judge(tracker, record, amounts, globalQuota) {
   tracker.resetIfNeeded(record);
   // The record's own quota stands in for the general one as a whole.
   const quota = record.quota || globalQuota;
   if (!quota) return { allowed: true };
-  const { dailyCallLimit, monthlyCallLimit, dailyCreditLimit, monthlyCreditLimit } = quota;
-  const [lastDay, lastMonth] = [day(record), month(record)];
-  give(record);
-  shared[LIMITS] = dailyCallLimit;
-  shared[LIMITS + 1] = monthlyCallLimit;
-  shared[LIMITS + 2] = dailyCreditLimit;
-  shared[LIMITS + 3] = monthlyCreditLimit;
-  shared[CALLS] = calls;
-  shared[CREDITS] = credits;
+  const limits = limitsOf(quota);
+  const [lastDay, lastMonth] = daysOf(record);
+  shared.set([...countersOf(record), ...limits, ...amounts], LINES);
   const reason = call(native.quotaCheck, lastDay, lastMonth);
   return reason === undefined ? { allowed: true } : { allowed: false, reason };
 }
 
-function count(record, run, calls, credits) {
-  const [lastDay, lastMonth] = [day(record), month(record)];
-  give(record);
-  shared[CALLS] = calls;
-  shared[CREDITS] = credits;
+function count(record, run, amounts) {
+  const [lastDay, lastMonth] = daysOf(object(record, 'record'));
+  shared.set(countersOf(record), LINES);
+  shared.set(amounts, AMOUNTS);
   call(run, lastDay, lastMonth);
   const [dailyCalls, monthlyCalls, dailyCredits, monthlyCredits] = shared.subarray(LINES, LIMITS).slice();
   record.quotaDailyCalls = dailyCalls;

@@ -1,6 +1,7 @@
 'use strict';
 
-const { native, shared, call, text, FIRST, SECOND } = require('./native.js');
+const { number, text } = require('./arguments.js');
+const { native, shared, call, FIRST, SECOND } = require('./native.js');
 
 const MINUTE_MS = 60_000;
 
@@ -13,26 +14,26 @@ class RateLimiter {
   }
 
   check(key) {
-    const reason = call(native.limiterCheck, this[LIMITER].handle, text(key), this[LIMITER].limit);
+    const reason = call(native.limiterCheck, this[LIMITER].handle, text(key, 'key'), this[LIMITER].limit);
     return verdict(reason);
   }
 
   record(key) {
     const { handle, limit } = this[LIMITER];
-    if (!(limit <= 0)) call(native.limiterRecord, handle, text(key));
+    if (!(limit <= 0)) call(native.limiterRecord, handle, text(key, 'key'));
   }
 
   checkCustom(key, maxCalls) {
-    const reason = call(native.limiterCheck, this[LIMITER].handle, text(key), Number(maxCalls));
+    const reason = call(native.limiterCheck, this[LIMITER].handle, text(key, 'key'), number(maxCalls, 'maxCalls'));
     return verdict(reason === undefined ? undefined : `${reason} for tool`);
   }
 
   recordCustom(key) {
-    call(native.limiterRecord, this[LIMITER].handle, text(key));
+    call(native.limiterRecord, this[LIMITER].handle, text(key, 'key'));
   }
 
   getCurrentCount(key) {
-    return call(native.limiterCount, this[LIMITER].handle, text(key));
+    return call(native.limiterCount, this[LIMITER].handle, text(key, 'key'));
   }
 
   destroy() {
@@ -49,7 +50,7 @@ function verdict(reason) {
 }
 
 function start(limiter, handle, maxCallsPerMin) {
-  const limit = Number(maxCallsPerMin);
+  const limit = number(maxCallsPerMin, 'maxCallsPerMin');
   const parts = { handle, limit, timer: limit > 0 ? sweepEachMinute(handle) : undefined };
   Object.defineProperty(limiter, LIMITER, { value: parts });
   return limiter;

@@ -1,6 +1,7 @@
 'use strict';
 
-const { native, call, json, text, promised } = require('./native.js');
+const { json, number, texts } = require('./arguments.js');
+const { native, call, promised } = require('./native.js');
 const { connectionOptions } = require('./redis-url.js');
 
 /** Own to the package: the connection of a client. */
@@ -11,7 +12,7 @@ const KEYS_AT_A_TIME = 100;
 // Every method sends before it returns, so that commands reach Redis in the order of the calls.
 class RedisClient {
   constructor(opts) {
-    Object.defineProperty(this, CONNECTION, { value: call(native.redisNew, json(connectionOptions(opts))) });
+    Object.defineProperty(this, CONNECTION, { value: call(native.redisNew, json(connectionOptions(opts), 'opts')) });
   }
 
   get isConnected() {
@@ -28,7 +29,7 @@ class RedisClient {
 
   async command(...args) {
     if (args.length === 0) throw new TypeError('args must hold the name of a command');
-    return JSON.parse(await promised(native.redisCommand, this[CONNECTION], json(args.map(text))));
+    return JSON.parse(await promised(native.redisCommand, this[CONNECTION], json(texts(args, 'args'), 'args')));
   }
 
   async ping() {
@@ -36,7 +37,7 @@ class RedisClient {
   }
 
   async set(key, value, exSeconds) {
-    const expiry = exSeconds > 0 ? ['EX', exSeconds] : [];
+    const expiry = number(exSeconds, 'exSeconds') > 0 ? ['EX', exSeconds] : [];
     return this.command('SET', key, value, ...expiry);
   }
 

@@ -1,6 +1,7 @@
 'use strict';
 
-const { native, call, json, text, promised, listen, unlisten, hold, release } = require('./native.js');
+const { json, text } = require('./arguments.js');
+const { native, call, promised, listen, unlisten, hold, release } = require('./native.js');
 const { connectionOptions } = require('./redis-url.js');
 
 // Kinds of what is told; crates/node/src/redis_client.rs has the same list.
@@ -11,7 +12,7 @@ const LINK = Symbol('link');
 
 class RedisSubscriber {
   constructor(opts) {
-    Object.defineProperty(this, LINK, { value: new Link(json(connectionOptions(opts))) });
+    Object.defineProperty(this, LINK, { value: new Link(json(connectionOptions(opts), 'opts')) });
   }
 
   get isConnected() {
@@ -27,7 +28,7 @@ class RedisSubscriber {
   }
 
   async subscribe(channel, handler) {
-    this[LINK].subscribe(text(channel), handler);
+    this[LINK].subscribe(text(channel, 'channel'), handler);
   }
 
   async disconnect() {

@@ -3,11 +3,14 @@
 // Redis has the keys of several gates; each gate's store is a copy of them. What is money in this is decided by native
 // code and by scripts that run in Redis; here stands who is asked when.
 
-const { native, call, json, text } = require('./native.js');
+const { callable, json, members, number, text, wrong, written } = require('./arguments.js');
+const { native, call } = require('./native.js');
 const { PARTS, print } = require('./key-store.js');
 const { RedisSubscriber } = require('./redis-subscriber.js');
 
 const INTERVAL_MS = 5000;
+/** The longest time that Node's timers take. */
+const INTERVAL_MS_MAX = 2 ** 31 - 1;
 const WINDOW_MS = 60_000;
 const CREDITS_MAX = Number.MAX_SAFE_INTEGER;
 /** Keys that are read in one go. */
@@ -33,15 +36,15 @@ const SYNC = Symbol('sync');
 
 class RedisSync {
   constructor(redis, store, syncIntervalMs = INTERVAL_MS) {
-    if (typeof redis !== 'object' || redis === null) throw new TypeError('redis must be a RedisClient');
-    if (store?.[PARTS] === undefined) throw new TypeError('store must be a KeyStore');
+    if (typeof redis !== 'object' || redis === null) throw wrong('redis', 'a RedisClient', redis);
+    if (store?.[PARTS] === undefined) throw wrong('store', 'a KeyStore', store);
     names ??= JSON.parse(call(native.syncNames));
     this.instanceId = call(native.syncInstance);
     Object.defineProperty(this, SYNC, {
       value: {
         redis,
         store,
-        intervalMs: Number(syncIntervalMs),
+        intervalMs: Math.min(number(syncIntervalMs, 'syncIntervalMs'), INTERVAL_MS_MAX),
         handle: call(native.syncNew, store[PARTS].handle),
         /** What Redis is still to be told, by key: whether all fields, and whether that it is revoked. */
         unsaved: new Map(),
@@ -65,8 +68,8 @@ class RedisSync {
   async init(subscriberOpts) {
     const sync = this[SYNC];
     sync.destroyed = false;
-    await sync.redis.connect();
-    await sync.redis.ping();
+    await ask(sync.redis, 'connect');
+    await ask(sync.redis, 'ping');
     console.log('[paygate:redis] Connected to Redis');
     await load(this);
     if (sync.destroyed) return;
@@ -83,7 +86,7 @@ class RedisSync {
     sync.timer = undefined;
     await sync.subscriber?.disconnect();
     sync.subscriber = undefined;
-    await sync.redis.disconnect();
+    await ask(sync.redis, 'disconnect');
   }
 
   async saveKey(record) {
@@ -101,13 +104,13 @@ class RedisSync {
 
   async atomicDeduct(apiKey, amount) {
     const { redis, handle, unsaved } = this[SYNC];
-    const key = text(apiKey);
-    const credits = Number(amount);
+    const key = text(apiKey, 'apiKey');
+    const credits = number(amount, 'amount');
     call(native.syncAmount, credits);
     const deduction = call(native.syncBegin, handle, key, credits);
     let answer;
     try {
-      answer = await redis.evalLua(names.deduct, 1, names.record + key, text(credits), new Date().toISOString());
+      answer = await redis.evalLua(names.deduct, 1, names.record + key, String(credits), new Date().toISOString());
     } catch (error) {
       complain('Atomic deduct', error);
       const isHereAlone = certainlyNotDone(error);
@@ -126,8 +129,8 @@ class RedisSync {
 
   async atomicTopup(apiKey, amount) {
     const { unsaved } = this[SYNC];
-    const key = text(apiKey);
-    const credits = call(native.syncFloor, Number(amount));
+    const key = text(apiKey, 'apiKey');
+    const credits = call(native.syncFloor, number(amount, 'amount'));
     if (credits === 0) return false;
     let answer;
     try {
@@ -139,7 +142,7 @@ class RedisSync {
       if (made && isHereAlone) remember(unsaved, key, {});
       return made;
     }
-    if (answer === SUM_TOO_LARGE) throw new RangeError(`amount the sum would be more than ${CREDITS_MAX} credits`);
+    if (answer === SUM_TOO_LARGE) throw new RangeError(`amount is too large: the sum would be more than ${CREDITS_MAX} credits`);
     if (answer !== DONE) return false;
     if (change(this, native.syncTopUp, key, credits, 0) === STALE) await reread(this, key);
     await publishNumbers(this, key, ['credits']);
@@ -148,7 +151,7 @@ class RedisSync {
 
   async revokeKey(apiKey) {
     const { redis, store, unsaved } = this[SYNC];
-    const key = text(apiKey);
+    const key = text(apiKey, 'apiKey');
     const revoked = store.revokeKey(key);
     try {
       await redis.hset(names.record + key, 'active', '0');
@@ -163,7 +166,7 @@ class RedisSync {
 
   async publishEvent(event) {
     try {
-      await this[SYNC].redis.publish(names.events, JSON.stringify({ ...event, instanceId: this.instanceId }));
+      await this[SYNC].redis.publish(names.events, written({ ...event, instanceId: this.instanceId }, 'event'));
     } catch (error) {
       complain('Publish', error);
     }
@@ -173,8 +176,8 @@ class RedisSync {
     const { redis } = this[SYNC];
     try {
       // An entry that is no JSON would spoil the whole list.
-      const entry = json(event);
-      if (entry === undefined) throw new TypeError('event must be an object');
+      const entry = json(event, 'event');
+      if (entry === undefined) throw wrong('event', 'an object', event);
       await Promise.all([
         redis.rpush(names.usage, entry),
         redis.ltrim(names.usage, -names.usageMax, -1),
@@ -203,14 +206,14 @@ class RedisSync {
   }
 
   async checkRateLimit(key, maxCalls, windowMs = WINDOW_MS) {
-    const most = Number(maxCalls);
+    const [name, most] = [names.rate + text(key, 'key'), number(maxCalls, 'maxCalls')];
     // What is no number is no limit either.
     if (!(most > 0)) return { allowed: true, remaining: Infinity, resetInMs: 0 };
-    const window = Math.floor(Number(windowMs));
+    const window = Math.floor(number(windowMs, 'windowMs'));
     const now = Date.now();
     try {
-      const given = [now, window, most].map(text);
-      const answer = await this[SYNC].redis.evalLua(names.rateCheck, 1, names.rate + text(key), ...given);
+      const given = [now, window, most].map(String);
+      const answer = await this[SYNC].redis.evalLua(names.rateCheck, 1, name, ...given);
       const [isCounted, count, oldest] = answer;
       return isCounted === DONE
         ? { allowed: true, remaining: most - count, resetInMs: window }
@@ -220,6 +223,11 @@ class RedisSync {
       return { allowed: true, remaining: most - 1, resetInMs: window };
     }
   }
+}
+
+/** Calls a method of the client, which is anything that has it. */
+function ask(redis, method) {
+  return callable(redis[method], `redis.${method}`).call(redis);
 }
 
 function complain(what, error) {
@@ -331,7 +339,7 @@ function takeOver(owner, hash) {
   const { handle, store } = owner[SYNC];
   if (!hash?.key) return false;
   const { handle: books, owner: records, records: windows } = store[PARTS];
-  const key = text(hash.key);
+  const key = text(hash.key, 'hash.key');
   records.pushQuota(key);
   windows[call(native.storeFind, books, key)]?.settle();
   const place = call(native.syncPull, handle, texts(hash));
@@ -344,7 +352,8 @@ function takeOver(owner, hash) {
 }
 
 function texts(hash) {
-  return json(Object.fromEntries(Object.entries(hash ?? {}).map(([field, value]) => [field, text(value)])));
+  const fields = Object.entries(hash ?? {}).map(([field, value]) => [field, text(value, `hash.${field}`)]);
+  return json(Object.fromEntries(fields), 'hash');
 }
 
 /** Reads one key anew. */
@@ -360,7 +369,7 @@ async function reread(owner, key) {
 
 /** A record as JSON text. */
 function plain(record) {
-  return json({ ...record });
+  return json({ ...record }, 'record');
 }
 
 /** All fields and their texts, but for the numbers that others change as well. */
@@ -391,7 +400,7 @@ async function saving(owner, what, record, run) {
 /** Writes a key: its fields, and what its numbers changed by; the numbers themselves where Redis has no such key. */
 async function save(owner, record) {
   const { redis, handle } = owner[SYNC];
-  const key = text(record.key);
+  const key = text(members(record, 'record').key, 'record.key');
   const given = plain(record);
   const differences = call(native.syncUnsaved, handle, key, given);
   if (differences === undefined || !(await add(owner, key, differences, labelsOf(given)))) {
@@ -403,7 +412,7 @@ async function save(owner, record) {
 /** Writes what a key's numbers changed by, and some fields. Of a key that never met Redis nothing is known to differ. */
 async function saveChanges(owner, record, fields) {
   const { redis, handle } = owner[SYNC];
-  const key = text(record.key);
+  const key = text(record.key, 'record.key');
   const differences = call(native.syncUnsaved, handle, key, plain(record));
   if (differences !== undefined && (await add(owner, key, differences, fields))) return;
   call(native.syncNotSaved, handle, key);
@@ -438,7 +447,7 @@ async function writeWhole(owner, key, given) {
 /** Has Redis add credits. A key that only the store has is written first. */
 async function topUp(owner, key, credits) {
   const { redis, store } = owner[SYNC];
-  const ask = () => redis.evalLua(names.topUp, 1, names.record + key, text(credits), text(CREDITS_MAX));
+  const ask = () => redis.evalLua(names.topUp, 1, names.record + key, String(credits), String(CREDITS_MAX));
   const answer = await ask();
   const record = answer === NO_SUCH_KEY ? store.getKey(key) : null;
   if (record === null) return answer;
@@ -503,7 +512,7 @@ async function follow(owner, { type, key, data }) {
       try {
         const hash = await redis.hgetall(names.record + key);
         const told = names.sharedNumbers.map((field) => (typeof data?.[field] === 'number' ? data[field] : null));
-        call(native.syncNumbers, handle, key, texts(hash), json(told));
+        call(native.syncNumbers, handle, key, texts(hash), json(told, 'event.data'));
       } catch (error) {
         complain('Single key refresh', error);
       }

@@ -3,8 +3,8 @@
 // The hooks of a gate whose server runs in this process. Decisions that the script makes run them where they are made
 // (lib/gate.js); those that the server makes on threads of its own ask for them here, on the script's thread.
 
-const { native, call, listen, unlisten, text } = require('./native.js');
-const { GATE } = require('./gate.js');
+const { native, call, listen, unlisten } = require('./native.js');
+const { GATE, askTeam, hookOf } = require('./gate.js');
 const { eventOf } = require('./usage-meter.js');
 
 // Which hooks are set; crates/node/src/hooks.rs has the same list.
@@ -59,9 +59,8 @@ function answerHooks(gate) {
 function asksTeam(gate, { key, credits }) {
   try {
     if (!gate.teamChecker) return [YES];
-    const { allowed, reason } = gate.teamChecker(key, credits);
-    if (allowed) return [YES];
-    return reason === undefined ? [NO] : [NO, text(reason)];
+    const { allowed, reason } = askTeam(gate, key, credits);
+    return allowed ? [YES] : [NO, ...reason];
   } catch (error) {
     console.error('[paygate] gate.teamChecker threw, so a call was refused:', error);
     return [THREW];
@@ -80,7 +79,7 @@ function tell(gate, { key, credits, events }) {
 /** Runs a hook that only hears. The call has been decided: what the hook throws cannot change that. */
 function run(gate, name, ...given) {
   try {
-    if (gate[name]) gate[name](...given);
+    if (gate[name]) hookOf(gate, name).call(gate, ...given);
   } catch (error) {
     console.error(`[paygate] gate.${name} threw:`, error);
   }

@@ -1,7 +1,9 @@
 'use strict';
 
-const { native, call, text } = require('./native.js');
-const { SessionManager } = require('./session-manager.js');
+const { text } = require('./arguments.js');
+const { native, call } = require('./native.js');
+const { SessionManager, sendTo } = require('./session-manager.js');
+const { streamOf } = require('./sse.js');
 
 const STREAMS_MAX = 3;
 
@@ -14,12 +16,12 @@ const PARTS = Symbol('parts');
 /** The sessions of a running server. Their streams are those that the script has added. */
 class ServerSessions {
   createSession(apiKey) {
-    return call(native.sessionsCreate, this[PARTS].handle, ...(apiKey ? [text(apiKey)] : []));
+    return call(native.sessionsCreate, this[PARTS].handle, ...(apiKey ? [text(apiKey, 'apiKey')] : []));
   }
 
   getSession(sessionId) {
     const { handle, objects } = this[PARTS];
-    const id = text(sessionId);
+    const id = text(sessionId, 'sessionId');
     const view = call(native.sessionsView, handle, id);
     if (view === undefined) {
       forget(this, id);
@@ -36,18 +38,24 @@ class ServerSessions {
   }
 
   destroySession(sessionId) {
-    forget(this, text(sessionId));
-    return call(native.sessionsEnd, this[PARTS].handle, text(sessionId));
+    const id = text(sessionId, 'sessionId');
+    forget(this, id);
+    return call(native.sessionsEnd, this[PARTS].handle, id);
   }
 
   addSseConnection(sessionId, res) {
     const session = this.getSession(sessionId);
     if (session === null || session.sseConnections.size >= STREAMS_MAX) return false;
-    if (!res.destroyed) {
+    if (!streamOf(res, 'on').destroyed) {
       session.sseConnections.add(res);
       res.on('close', () => session.sseConnections.delete(res));
     }
     return true;
+  }
+
+  sendNotification(sessionId, message) {
+    const session = this[PARTS].objects.get(text(sessionId, 'sessionId'));
+    if (session !== undefined) sendTo(session, message);
   }
 
   get sessionCount() {

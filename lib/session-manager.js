@@ -1,7 +1,8 @@
 'use strict';
 
 const { randomBytes } = require('node:crypto');
-const { writeEventText } = require('./sse.js');
+const { number, written } = require('./arguments.js');
+const { streamOf, writeEventText } = require('./sse.js');
 
 const ID_BYTES = 16;
 const SESSION_TIMEOUT_MS = 30 * 60 * 1000;
@@ -15,9 +16,9 @@ const PARTS = Symbol('parts');
 class SessionManager {
   constructor(config) {
     const parts = {
-      timeoutMs: config?.sessionTimeoutMs ?? SESSION_TIMEOUT_MS,
-      sessionsMax: config?.maxSessions ?? SESSIONS_MAX,
-      streamsMax: config?.maxSsePerSession ?? STREAMS_MAX,
+      timeoutMs: number(config?.sessionTimeoutMs ?? SESSION_TIMEOUT_MS, 'config.sessionTimeoutMs'),
+      sessionsMax: number(config?.maxSessions ?? SESSIONS_MAX, 'config.maxSessions'),
+      streamsMax: number(config?.maxSsePerSession ?? STREAMS_MAX, 'config.maxSsePerSession'),
       sessions: new Map(),
       sweep: setInterval(() => sweep(this), SWEEP_INTERVAL_MS),
     };
@@ -50,7 +51,7 @@ class SessionManager {
     const { sseConnections } = session;
     if (sseConnections.size >= this[PARTS].streamsMax) return false;
     // One that has closed already would never be taken out again.
-    if (!res.destroyed) {
+    if (!streamOf(res, 'on').destroyed) {
       sseConnections.add(res);
       res.on('close', () => sseConnections.delete(res));
     }
@@ -60,11 +61,7 @@ class SessionManager {
   sendNotification(sessionId, message) {
     const session = this[PARTS].sessions.get(sessionId);
     if (session === undefined) return;
-    // Before anything is written: a message that is no JSON is no fault of the streams.
-    const data = JSON.stringify(message);
-    for (const res of session.sseConnections) {
-      if (!sent(res, data)) session.sseConnections.delete(res);
-    }
+    sendTo(session, message);
   }
 
   destroySession(sessionId) {
@@ -107,6 +104,15 @@ function idlest(sessions) {
   return found;
 }
 
+/** Writes a message to all streams of a session. */
+function sendTo(session, message) {
+  // Before anything is written: a message that is no JSON is no fault of the streams.
+  const data = written(message, 'message');
+  for (const res of session.sseConnections) {
+    if (!sent(res, data)) session.sseConnections.delete(res);
+  }
+}
+
 /** Writes a message to a stream. False when the stream can take no more. */
 function sent(res, data) {
   // Writing after the end would be an error that nobody listens for.
@@ -127,4 +133,4 @@ function endStream(res) {
   }
 }
 
-module.exports = { SessionManager };
+module.exports = { SessionManager, sendTo };

@@ -1,6 +1,7 @@
 'use strict';
 
-const { native, call, text } = require('./native.js');
+const { number, string, text, wrong } = require('./arguments.js');
+const { native, call } = require('./native.js');
 const { KeyStore, PARTS: STORE, print } = require('./key-store.js');
 
 const DEFAULT_TOLERANCE = 300;
@@ -10,9 +11,10 @@ const PARTS = Symbol('parts');
 
 class StripeWebhookHandler {
   constructor(store, webhookSecret, toleranceSec = DEFAULT_TOLERANCE) {
-    if (!(store instanceof KeyStore)) throw new TypeError('store must be a KeyStore');
+    if (!(store instanceof KeyStore)) throw wrong('store', 'a KeyStore', store);
+    const tolerance = number(toleranceSec, 'toleranceSec');
     Object.defineProperty(this, PARTS, {
-      value: { store, secret: webhookSecret, tolerance: Number(toleranceSec), handle: undefined },
+      value: { store, secret: webhookSecret, tolerance, handle: undefined },
     });
   }
 
@@ -39,10 +41,8 @@ class StripeWebhookHandler {
 /** Body and header as texts; undefined when one of them is missing. */
 function given(rawBody, signatureHeader) {
   if (!rawBody || !signatureHeader) return undefined;
-  if (typeof signatureHeader !== 'string') {
-    throw new TypeError(`signatureHeader must be a string, but is ${typeof signatureHeader}`);
-  }
-  return [text(rawBody), signatureHeader];
+  string(signatureHeader, 'signatureHeader');
+  return [text(rawBody, 'rawBody'), signatureHeader];
 }
 
 /** The native handler. A secret that is none is an error only when something is to be verified with it. */
@@ -50,8 +50,7 @@ function handleOf(handler) {
   const parts = handler[PARTS];
   if (parts.handle === undefined) {
     const { store, secret, tolerance } = parts;
-    if (typeof secret !== 'string') throw new TypeError(`webhookSecret must be a string, but is ${typeof secret}`);
-    parts.handle = call(native.stripeNew, store[STORE].handle, secret, tolerance);
+    parts.handle = call(native.stripeNew, store[STORE].handle, string(secret, 'webhookSecret'), tolerance);
   }
   return parts.handle;
 }

@@ -1,6 +1,7 @@
 'use strict';
 
-const { native, call, json, text } = require('./native.js');
+const { callable, json, list, members, number, text } = require('./arguments.js');
+const { native, call } = require('./native.js');
 const { RecordType, RecordOwner, LiveRecord } = require('./live-record.js');
 
 const TEAM_RECORD = new RecordType({
@@ -48,14 +49,16 @@ class TeamManager {
     start(this, call(native.teamsNew));
   }
 
-  createTeam({ name, description, budget, quota, tags }) {
+  createTeam(params) {
+    const { name, description, budget, quota, tags } = members(params, 'params');
     const given = {
-      name: text(name),
-      description: description ? text(description) : '',
+      name: text(name, 'name'),
+      description: description ? text(description, 'description') : '',
       quota,
-      tags: Object.entries(tags ?? {}).slice(0, TAGS_MAX).map(([tag, value]) => [tag, text(value)]),
+      tags: Object.entries(tags ?? {}).slice(0, TAGS_MAX).map(([tag, value]) => [tag, text(value, `tags.${tag}`)]),
     };
-    const slot = call(native.teamsCreate, this[PARTS].handle, json(given), budget ? Number(budget) : 0);
+    const limit = budget ? number(budget, 'budget') : 0;
+    const slot = call(native.teamsCreate, this[PARTS].handle, json(given, 'quota'), limit);
     const record = recordAt(this, slot, native.teamRead(this[PARTS].handle, slot, 0));
     if (quota !== undefined) record.holdQuota(quota);
     return record.proxy;
@@ -73,60 +76,63 @@ class TeamManager {
     const { handle, owner } = this[PARTS];
     const record = recordOf(this, teamId);
     if (record === undefined || !record.proxy.active) return false;
-    const { name, description, budget, quota, tags } = updates;
-    const pairs = Object.entries(tags || {}).map(([tag, value]) => [tag, value === null ? null : text(value)]);
-    const given = json({
-      name: name === undefined ? undefined : text(name),
-      description: description === undefined ? undefined : text(description),
+    const { name, description, budget, quota, tags } = members(updates, 'updates');
+    const pairs = Object.entries(tags || {}).map(([tag, value]) => [tag, value === null ? null : text(value, `tags.${tag}`)]);
+    const given = {
+      name: name === undefined ? undefined : text(name, 'name'),
+      description: description === undefined ? undefined : text(description, 'description'),
       tags: pairs,
-    });
-    const limit = budget === undefined ? [] : [Number(budget)];
-    const updated = call(native.teamsUpdate, handle, record.name, given, ...limit);
+    };
+    const limit = budget === undefined ? [] : [number(budget, 'budget')];
+    const updated = call(native.teamsUpdate, handle, record.name, json(given, 'updates'), ...limit);
     owner.epoch += 1;
     if (quota !== undefined) record.assignQuota(quota === null ? undefined : quota);
     return updated;
   }
 
   deleteTeam(teamId) {
-    return changed(this, native.teamsDelete, teamId);
+    return changed(this, native.teamsDelete, text(teamId, 'teamId'));
   }
 
   assignKey(teamId, apiKey) {
-    const error = changed(this, native.teamsAssign, teamId, apiKey);
+    const error = changed(this, native.teamsAssign, text(teamId, 'teamId'), text(apiKey, 'apiKey'));
     return error === undefined ? { success: true } : { success: false, error };
   }
 
   removeKey(teamId, apiKey) {
-    return changed(this, native.teamsRemove, teamId, apiKey);
+    return changed(this, native.teamsRemove, text(teamId, 'teamId'), text(apiKey, 'apiKey'));
   }
 
   getTeamForKey(apiKey) {
-    return call(native.teamsOf, this[PARTS].handle, text(apiKey)) ?? null;
+    return call(native.teamsOf, this[PARTS].handle, text(apiKey, 'apiKey')) ?? null;
   }
 
   checkBudget(apiKey, creditsNeeded) {
-    return verdict(call(native.teamsBudget, this[PARTS].handle, text(apiKey), Number(creditsNeeded)));
+    const credits = number(creditsNeeded, 'creditsNeeded');
+    return verdict(call(native.teamsBudget, this[PARTS].handle, text(apiKey, 'apiKey'), credits));
   }
 
   checkQuota(apiKey, credits) {
     const { handle, owner } = this[PARTS];
     owner.pushQuotas();
-    return verdict(call(native.teamsQuota, handle, text(apiKey), Number(credits)));
+    return verdict(call(native.teamsQuota, handle, text(apiKey, 'apiKey'), number(credits, 'credits')));
   }
 
   recordUsage(apiKey, credits) {
-    call(native.teamsRecord, this[PARTS].handle, text(apiKey), Number(credits));
+    call(native.teamsRecord, this[PARTS].handle, text(apiKey, 'apiKey'), number(credits, 'credits'));
   }
 
   getUsageSummary(teamId, getKey) {
     const team = this.getTeam(teamId);
     if (team === null) return null;
-    const { id, name, memberKeys, budget, totalSpent } = team;
-    const members = [];
-    for (const key of memberKeys) {
-      const record = getKey(key);
+    const { id, name, budget, totalSpent } = team;
+    const memberKeys = list(team.memberKeys, 'team.memberKeys');
+    const rows = [];
+    for (const member of memberKeys) {
+      const key = text(member, 'team.memberKeys[]');
+      const record = callable(getKey, 'getKey')(member);
       if (record) {
-        members.push({
+        rows.push({
           keyMasked: `${key.slice(0, 7)}...${key.slice(-4)}`,
           name: record.name,
           credits: record.credits,
@@ -142,7 +148,7 @@ class TeamManager {
       totalBudget: budget,
       totalSpent,
       remainingBudget: budget > 0 ? Math.max(0, budget - totalSpent) : 0,
-      members,
+      members: rows,
     };
   }
 
@@ -152,9 +158,9 @@ class TeamManager {
 
   fromJSON(data) {
     const { handle } = this[PARTS];
-    for (const [id, team] of data) {
+    for (const [id, team] of list(data, 'data')) {
       if (!id || !team || typeof team.id !== 'string') continue;
-      call(native.teamsRestore, handle, text(id), json({ ...team }));
+      call(native.teamsRestore, handle, text(id, 'id'), json({ ...team }, 'team'));
       if (typeof team.quota === 'object' && team.quota !== null) recordOf(this, id).holdQuota(team.quota);
     }
   }
@@ -190,7 +196,7 @@ function recordAt(manager, slot, id) {
 
 /** The window on a team, deleted ones included. */
 function recordOf(manager, teamId) {
-  const id = text(teamId);
+  const id = text(teamId, 'teamId');
   const slot = call(native.teamsFind, manager[PARTS].handle, id);
   return slot < 0 ? undefined : recordAt(manager, slot, id);
 }
@@ -199,7 +205,7 @@ function recordOf(manager, teamId) {
 function changed(manager, run, ...given) {
   const { handle, owner } = manager[PARTS];
   owner.epoch += 1;
-  return call(run, handle, ...given.map(text));
+  return call(run, handle, ...given);
 }
 
 module.exports = { TeamManager, teamManagerOf };

@@ -1,5 +1,7 @@
 'use strict';
 
+const { array, members, text } = require('./arguments.js');
+
 /** The code of the JSON-RPC error that asks for payment. */
 const PAYMENT_ERROR_CODE = -32402;
 
@@ -23,7 +25,7 @@ class OwnTools {
 
 class ToolRegistry {
   constructor(config, hasOAuth) {
-    start(this, config, hasOAuth, new OwnTools());
+    start(this, members(config, 'config'), hasOAuth, new OwnTools());
   }
 
   setDiscoveredTools(toolNames) {
@@ -44,13 +46,13 @@ class ToolRegistry {
       paymentErrorCode: PAYMENT_ERROR_CODE,
       pricingEndpoint: '/pricing',
       globalQuota: config.globalQuota || null,
-      toolCount: tools.get().length,
+      toolCount: members(tools.get(), 'toolNames').length,
     };
   }
 
   getToolPricing(toolName) {
     const { config } = this[REGISTRY];
-    const terms = termsOf(config, toolName);
+    const terms = termsOf(config, text(toolName, 'toolName'));
     const creditsPerKbInput = terms?.creditsPerKbInput ?? 0;
     return {
       name: toolName,
@@ -63,11 +65,12 @@ class ToolRegistry {
 
   getFullPricing() {
     const { tools } = this[REGISTRY];
-    return { server: this.getServerMetadata(), tools: tools.get().map((name) => this.getToolPricing(name)) };
+    const names = array(tools.get(), 'toolNames');
+    return { server: this.getServerMetadata(), tools: names.map((name) => this.getToolPricing(name)) };
   }
 
   injectPricingIntoToolsList(tools) {
-    this.setDiscoveredTools(tools.map((tool) => tool.name));
+    this.setDiscoveredTools(array(tools, 'tools').map((tool, i) => members(tool, `tools[${i}]`).name));
     return tools.map((tool) => ({ ...tool, _pricing: this.getToolPricing(tool.name) }));
   }
 

@@ -1,12 +1,16 @@
 'use strict';
 
-const { native, shared, call, promised, json, text, FIRST } = require('./native.js');
+const { json, members, number, string, text, wellFormed, written, wrong } = require('./arguments.js');
+const { native, shared, call, promised, FIRST } = require('./native.js');
 
 const DEFAULT_BATCH_SIZE = 10;
 const DEFAULT_FLUSH_INTERVAL = 5000;
 const DEFAULT_MAX_RETRIES = 5;
 const DEFAULT_BASE_DELAY = 1000;
 const DEFAULT_MAX_DEAD_LETTERS = 1000;
+
+/** The longest time that Node's timers take. */
+const INTERVAL_MAX = 2 ** 31 - 1;
 
 /** How often deliveries that failed are looked at. */
 const RETRY_INTERVAL = 1000;
@@ -16,20 +20,21 @@ const PARTS = Symbol('parts');
 
 class WebhookEmitter {
   constructor(url, options = {}) {
-    const maxRetries = options.maxRetries ?? DEFAULT_MAX_RETRIES;
-    const handle = call(native.webhookNew, settings(url, maxRetries, options));
-    start(this, handle, maxRetries, Number(options.flushIntervalMs) || DEFAULT_FLUSH_INTERVAL);
+    const { maxRetries, flushIntervalMs } = members(options, 'options');
+    const retries = maxRetries ?? DEFAULT_MAX_RETRIES;
+    const handle = call(native.webhookNew, settings(url, retries, options));
+    const interval = number(flushIntervalMs, 'options.flushIntervalMs') || DEFAULT_FLUSH_INTERVAL;
+    start(this, handle, retries, Math.min(interval, INTERVAL_MAX));
   }
 
   emit(event) {
-    if (typeof event !== 'object' || event === null) {
-      throw new TypeError(`event must be an object, but is ${event === null ? 'null' : typeof event}`);
-    }
-    put(this, event);
+    if (typeof event !== 'object' || event === null) throw wrong('event', 'an object', event);
+    put(this, event, 'event');
   }
 
   emitAdmin(type, actor, metadata = {}) {
-    put(this, { type, timestamp: new Date().toISOString(), actor, metadata });
+    const event = { type, timestamp: new Date().toISOString(), actor, metadata };
+    put(this, event, 'the event of type, actor and metadata');
   }
 
   flush() {
@@ -69,15 +74,16 @@ class WebhookEmitter {
 
 /** What native code makes an emitter from. */
 function settings(url, maxRetries, { secret, batchSize, baseDelayMs, maxDeadLetters }) {
-  return json({
-    url: text(url),
-    secret: secret ? text(secret) : null,
-    batchSize: Number(batchSize) || DEFAULT_BATCH_SIZE,
-    maxRetries: Number(maxRetries),
-    baseDelay: Number(baseDelayMs ?? DEFAULT_BASE_DELAY),
-    maxDeadLetters: Number(maxDeadLetters ?? DEFAULT_MAX_DEAD_LETTERS),
+  const given = {
+    url: text(url, 'url'),
+    secret: secret ? text(secret, 'options.secret') : null,
+    batchSize: number(batchSize, 'options.batchSize') || DEFAULT_BATCH_SIZE,
+    maxRetries: number(maxRetries, 'options.maxRetries'),
+    baseDelay: number(baseDelayMs ?? DEFAULT_BASE_DELAY, 'options.baseDelayMs'),
+    maxDeadLetters: number(maxDeadLetters ?? DEFAULT_MAX_DEAD_LETTERS, 'options.maxDeadLetters'),
     extraCertificates: process.env.NODE_EXTRA_CA_CERTS || null,
-  });
+  };
+  return json(given, 'options');
 }
 
 /** Sets an emitter to work. */
@@ -123,11 +129,12 @@ function stayForAllPosts() {
   }
 }
 
-function put(emitter, event) {
+function put(emitter, event, name) {
   const isAdmin = typeof event.type === 'string';
-  const given = json(event);
-  if (given === undefined) throw new TypeError('event has no form in JSON');
-  if (call(native.webhookEmit, emitter[PARTS].handle, given, isAdmin ? 1 : 0)) stayForPosts(emitter[PARTS]);
+  const given = written(event, name);
+  if (given === undefined) throw new TypeError(`${name} must be an object with a form in JSON, but has none`);
+  const line = wellFormed(given);
+  if (call(native.webhookEmit, emitter[PARTS].handle, line, isAdmin ? 1 : 0)) stayForPosts(emitter[PARTS]);
 }
 
 /** The dead letters that are kept. Each object is made once. */
@@ -143,11 +150,6 @@ function deadLetters(emitter) {
   return held.letters;
 }
 
-function string(value, name) {
-  if (typeof value !== 'string') throw new TypeError(`${name} must be a string, but is ${typeof value}`);
-  return value;
-}
-
 function bytes(value, name) {
   return string(Buffer.isBuffer(value) ? value.toString() : value, name);
 }
@@ -155,7 +157,9 @@ function bytes(value, name) {
 /** What a gate's emitter is made from; undefined when its configuration names no receiver. */
 function gateWebhook({ webhookUrl, webhookSecret, webhookMaxRetries }) {
   if (!webhookUrl) return undefined;
-  return settings(webhookUrl, webhookMaxRetries ?? DEFAULT_MAX_RETRIES, { secret: webhookSecret });
+  const retries = number(webhookMaxRetries ?? DEFAULT_MAX_RETRIES, 'config.webhookMaxRetries');
+  const secret = webhookSecret ? text(webhookSecret, 'config.webhookSecret') : null;
+  return settings(text(webhookUrl, 'config.webhookUrl'), retries, { secret });
 }
 
 /** The emitter of a gate. */

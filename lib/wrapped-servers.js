@@ -3,8 +3,9 @@
 // What the three front ends share: messages go to wrapped servers through a gate, which decides on the script's
 // thread with the script's hooks. The rest of a call's life, its settlement included, is native.
 
-const { native, call, hold, release, listen, unlisten, promised, json, text } = require('./native.js');
-const { GATE, decideFor, nameOf, reconfigureIfChanged } = require('./gate.js');
+const { array, json, members, object, text, wellFormed, written, wrong } = require('./arguments.js');
+const { native, call, hold, release, listen, unlisten, promised } = require('./native.js');
+const { GATE, decideFor, hookOf, nameOf, reconfigureIfChanged } = require('./gate.js');
 const { print } = require('./key-store.js');
 const { lastEvents } = require('./usage-meter.js');
 
@@ -33,9 +34,9 @@ const SERVERS = Symbol('servers');
  * names of tools have prefixes, `holds` whether the process lives as long as it runs.
  */
 function wrap(emitter, gate, wrapped, manner) {
-  if (typeof gate !== 'object' || gate === null || gate[GATE] === undefined) throw new TypeError('gate must be a Gate');
+  if (typeof gate !== 'object' || gate === null || gate[GATE] === undefined) throw wrong('gate', 'a Gate', gate);
   const { NODE_EXTRA_CA_CERTS: extraCertificates } = process.env;
-  const handle = call(native.backendNew, gate[GATE].handle, json({ ...wrapped, extraCertificates }));
+  const handle = call(native.backendNew, gate[GATE].handle, json({ ...wrapped, extraCertificates }, 'config'));
   const state = { running: false, child: false, target: 0, turn: Promise.resolve() };
   Object.defineProperty(emitter, SERVERS, { value: { gate, handle, refusal: PAYMENT_REQUIRED, ...manner, ...state } });
 }
@@ -146,9 +147,11 @@ function emitLine(emitter, line) {
 
 /** A message as it is sent, and as it then reads: whatever getters it has are asked once. */
 function taken(request) {
-  const sent = typeof request === 'object' && request !== null ? json(request) : undefined;
-  if (sent === undefined) throw new TypeError('request must be an object');
-  return { sent, message: JSON.parse(sent) };
+  const line = typeof request === 'object' && request !== null ? written(request, 'request') : undefined;
+  if (line === undefined) throw wrong('request', 'an object', request);
+  const sent = wellFormed(line);
+  // What a `toJSON` makes of it may be anything.
+  return { sent, message: object(JSON.parse(sent), 'request') };
 }
 
 function failed(id, code, message, data) {
@@ -195,7 +198,7 @@ async function forwardUngated(emitter, request) {
 function refusal(gate, apiKey, clientIp) {
   reconfigureIfChanged(gate);
   const key = typeof apiKey === 'string' ? apiKey : '';
-  const address = clientIp ? [text(clientIp)] : [];
+  const address = clientIp ? [text(clientIp, 'clientIp')] : [];
   return call(native.gateAdmits, gate[GATE].handle, key, ...address);
 }
 
@@ -235,14 +238,13 @@ async function callTool(emitter, sent, { id, params }, apiKey, clientIp) {
 async function handleBatchRequest(emitter, calls, batchId, apiKey, clientIp) {
   const servers = emitter[SERVERS];
   const { gate } = servers;
-  const id = batchId === undefined ? undefined : JSON.parse(json(batchId) ?? 'null');
+  const id = batchId === undefined ? undefined : JSON.parse(json(batchId, 'batchId') ?? 'null');
   if (!emitter.isRunning) return notStarted(servers, id);
   if (!calls || calls.length === 0) return failed(id, INVALID_PARAMS, 'Invalid batch: empty calls array');
-  if (!Array.isArray(calls)) throw new TypeError('calls must be an array');
-  const params = json({ calls });
+  const params = wellFormed(written({ calls: array(calls, 'calls') }, 'calls'));
   const batch = JSON.parse(params).calls;
   batch.forEach(nameOf);
-  const open = call(native.batchNew, servers.handle, params, ...(id === undefined ? [] : [json(id)]));
+  const open = call(native.batchNew, servers.handle, params, ...(id === undefined ? [] : [json(id, 'batchId')]));
   if (open === undefined) return notStarted(servers, id);
   if (typeof open === 'string') return JSON.parse(open);
   const decision = decide(open, () => gate.evaluateBatch(apiKey, batch, clientIp));
@@ -261,7 +263,7 @@ async function handleBatchRequest(emitter, calls, batchId, apiKey, clientIp) {
 /** Has the gate decide. A call that is not sent after all costs nothing. */
 function decide(open, ask) {
   try {
-    return decideFor(open, ask);
+    return members(decideFor(open, ask), 'the decision of gate');
   } catch (error) {
     call(native.callCancel, open);
     throw error;
@@ -271,7 +273,8 @@ function decide(open, ask) {
 /** A decision as native code takes it. */
 function given(apiKey, charged, remaining) {
   const whole = (number) => (Number.isSafeInteger(number) && number > 0 ? number : 0);
-  return json({ key: apiKey || null, charged: whole(charged), remaining: whole(remaining) });
+  const key = apiKey ? text(apiKey, 'apiKey') : null;
+  return json({ key, charged: whole(charged), remaining: whole(remaining) }, 'apiKey');
 }
 
 /** What became of a message: its answer, or the error that stands for none. */
@@ -289,7 +292,7 @@ function tellRefunds(gate, tools) {
   const latest = lastEvents(gate.meter, EVENTS_SEARCHED).reverse();
   for (const tool of tools) {
     const at = latest.findIndex((event) => event.denyReason === 'refund' && event.tool === tool);
-    if (at !== -1 && gate.onUsageEvent) gate.onUsageEvent(latest.splice(at, 1)[0]);
+    if (at !== -1 && gate.onUsageEvent) hookOf(gate, 'onUsageEvent').call(gate, latest.splice(at, 1)[0]);
   }
 }
 

@@ -29,8 +29,7 @@ export async function prepare() {
       ...pair('rate limit', richGate({ globalRateLimitPerMin: 1e9 }), ten, { was: 140_700 }, { was: undefined }),
       ...limited(ten),
       ...pricedBySize(ten),
-      ...hooked(ten),
-      ...watched(),
+      watched(),
     ],
   };
 }
@@ -83,65 +82,9 @@ function pricedBySize(ten) {
   ];
 }
 
-/** A gate whose hooks count how often they were called. */
-export function hookedGate(...names) {
-  const it = richGate();
-  const told = { count: 0 };
-  const hooks = {
-    teamChecker: () => {
-      told.count += 1;
-      return { allowed: true };
-    },
-    onCreditsDeducted: () => {
-      told.count += 1;
-    },
-    onUsageEvent: () => {
-      told.count += 1;
-    },
-  };
-  for (const name of names) it.gate[name] = hooks[name];
-  const took = () => {
-    const { count } = told;
-    told.count = 0;
-    return count;
-  };
-  return { ...it, took };
-}
-
-const HOOKS = ['teamChecker', 'onCreditsDeducted', 'onUsageEvent'];
-
-function hooked(ten) {
-  const rows = HOOKS.map((hook) => {
-    const { gate, key, took } = hookedGate(hook);
-    return { ...EVALUATE, what: `evaluate, ${hook}`, act: () => gate.evaluate(key, SEARCH), of: took, was: undefined };
-  });
-  const { gate, key, took } = hookedGate(...HOOKS);
-  return [
-    ...rows,
-    { ...EVALUATE, what: 'evaluate, three hooks', act: () => gate.evaluate(key, SEARCH), of: took, each: 3, was: 3944 },
-    { ...TEN, what: 'batch of 10, three hooks', act: () => gate.evaluateBatch(key, ten), of: took, each: 12, was: undefined },
-  ];
-}
-
 function watched() {
   const { gate, key, record } = richGate();
-  const hook = hookedGate(...HOOKS);
-  const read = ({ evaluated, before, after }) => evaluated.creditsCharged + (evaluated.remainingCredits === after ? 0 : before);
-  return [
-    {
-      ...EVALUATE,
-      what: 'evaluate, then the record\'s credits',
-      act: () => ({ evaluated: gate.evaluate(key, SEARCH), before: RICH, after: record.credits }),
-      of: read,
-      was: 3948,
-    },
-    {
-      ...EVALUATE,
-      what: 'evaluate, three hooks, then the record\'s credits',
-      act: () => ({ evaluated: hook.gate.evaluate(hook.key, SEARCH), before: RICH, after: hook.record.credits }),
-      of: read,
-      was: undefined,
-    },
-  ];
+  const act = () => ({ remainingCredits: gate.evaluate(key, SEARCH).remainingCredits, after: record.credits });
+  const of = ({ remainingCredits, after }) => (remainingCredits === after ? 1 : 0);
+  return { ...EVALUATE, what: 'evaluate, then the record\'s credits', act, of, was: 3948 };
 }
-

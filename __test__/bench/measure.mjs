@@ -13,7 +13,8 @@ const QUICK = { runs: 1, calls: 20 };
 
 /**
  * One row: `what` is measured, and `act(i)`, called `calls` times a run. `of(result)` is the number that a result
- * stands for, and `each` what it should be. A row with `lanes` is asynchronous, with so many calls under way at a time.
+ * stands for, and `each` what it should be. A row with `lanes` is asynchronous, with so many calls under way at a time, and
+ * `act` is given the number of the lane.
  * A row with `timed` measures its nanoseconds itself. `per` is how many things one call does. `budget` and `was`, what
  * 2.9.0 took, are nanoseconds of a call.
  */
@@ -58,7 +59,8 @@ async function lanesRun(row, calls) {
   const lane = async (number) => {
     while (begun < calls) {
       begun += 1;
-      row.sum += row.of(await row.act(number));
+      const result = await row.act(number);
+      row.sum += row.of(result);
     }
   };
   const start = process.hrtime.bigint();
@@ -80,19 +82,19 @@ function shown(nanoseconds) {
   return nanoseconds < 1e6 ? `${(nanoseconds / 1e3).toFixed(2)} µs` : `${(nanoseconds / 1e6).toFixed(2)} ms`;
 }
 
-/** Prints the rows of a question: median, least and most, and how the median stands to its budget and to 2.9.0. */
+/** Prints the rows of a question: median, least and most, and how they stand to the budget and to 2.9.0. */
 export function print(title, rows, leftOut) {
   console.log(`\n${title}`);
   for (const { what, nanoseconds, budget, was, sum } of rows) {
-    const sorted = nanoseconds.toSorted?.((a, b) => a - b) ?? [...nanoseconds].sort((a, b) => a - b);
-    const median = sorted[sorted.length >> 1];
-    const spread = `${shown(sorted[0])} .. ${shown(sorted.at(-1))}`;
-    const against = [
-      budget === undefined ? undefined : `${(median / budget).toFixed(2)} of the budget, ${shown(budget)}`,
-      was === undefined ? undefined : `${(was / median).toPrecision(2)} times as fast as 2.9.0`,
-    ];
-    const figures = `${shown(median).padStart(9)}   ${spread.padEnd(22)}`;
-    console.log(`  ${what.padEnd(54)}${figures}  ${against.filter(Boolean).join('; ').padEnd(62)}  sum ${sum}`);
+    const sorted = [...nanoseconds].sort((a, b) => a - b);
+    const [least, median, most] = [sorted[0], sorted[sorted.length >> 1], sorted.at(-1)];
+    const against = [];
+    if (budget !== undefined) {
+      against.push(`${(median / budget).toFixed(2)} (${(least / budget).toFixed(2)}) of the budget, ${shown(budget)}`);
+    }
+    if (was !== undefined) against.push(`2.9.0: ${shown(was)}`);
+    const figures = `${shown(median).padStart(9)} (${shown(least)} .. ${shown(most)})`;
+    console.log(`  ${what.padEnd(52)}${figures.padEnd(36)}${against.join('; ').padEnd(56)} sum ${sum}`.trimEnd());
   }
   console.log(`  Left out: ${leftOut}`);
 }

@@ -26,6 +26,8 @@ const ADMIN_KEY_SHOWN: usize = 20;
 pub(crate) fn banner(settings: &Settings, address: SocketAddr, made_admin_key: Option<&str>) -> String {
     let gate = &settings.gate;
     let state = settings.state.as_ref().map(|state| first(&state.path.to_string_lossy(), PATH_SHOWN));
+    let webhook = settings.webhook.as_ref();
+    let signed = webhook.and_then(|webhook| webhook.secret.as_ref()).map(|_| "HMAC-SHA256");
     let limit = match gate.global_rate_limit {
         limit if limit > 0.0 => format!("{} calls/min per key", js_number(limit)),
         _ => "unlimited".to_owned(),
@@ -41,10 +43,13 @@ pub(crate) fn banner(settings: &Settings, address: SocketAddr, made_admin_key: O
         ("Rate Limit", limit),
         ("Shadow", gate.shadow_mode.to_string()),
         ("Persist", state.unwrap_or("off (in-memory)".to_owned())),
-        ("Stripe", "off".to_owned()),
+        ("Stripe", settings.stripe.as_ref().map_or("off", |_| "enabled (/stripe/webhook)").to_owned()),
         ("Refund", gate.refunds.on_failure.to_string()),
-        ("Webhook", "off".to_owned()),
-        ("Signed", "off".to_owned()),
+        (
+            "Webhook",
+            webhook.map_or("off".to_owned(), |webhook| first(&without_credentials(&webhook.url), PATH_SHOWN)),
+        ),
+        ("Signed", signed.unwrap_or("off").to_owned()),
         ("Redis", "off (in-memory)".to_owned()),
     ];
     let routes = [
@@ -106,6 +111,14 @@ fn servers_listed(servers: &[ServerEntry]) -> String {
 
 fn command_line(command: &String, args: &[String]) -> String {
     [std::slice::from_ref(command), args].concat().join(" ")
+}
+
+/// An address without the user name and password that it may have.
+fn without_credentials(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let host_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let host_start = rest[..host_end].rfind('@').map_or(0, |at| at + 1);
+    format!("{scheme}://{}", &rest[host_start..])
 }
 
 fn row(text: &mut String, content: &str) {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
-use paygate_core::config::{BATCH_CALLS_MAX, Diagnostic, GateConfig, Level as Severity, RawConfig};
+use paygate_core::config::{BATCH_CALLS_MAX, Diagnostic, GateConfig, Given, Level as Severity, RawConfig};
 use paygate_core::credits::Credits;
 use paygate_core::gate::{PriceList, ToolTerms};
 use paygate_core::journal::Durability;
@@ -14,7 +14,10 @@ use paygate_core::ledger::RefundPolicy;
 use paygate_core::limit::quota::Quota;
 use paygate_core::text::number::{json_to_number, json_to_text, leading_integer, to_number};
 use paygate_core::text::trim::trim;
+use paygate_core::usage::AlertRule;
 use paygate_mcp_wire::stdio::split_command_line;
+use paygate_server::oauth::OAuthConfig;
+use paygate_server::webhook::{Secret, StripeSettings, WebhookSettings};
 use paygate_server::{HttpLimits, ServerEntry};
 use serde_json::Value;
 use tracing::Level;
@@ -43,6 +46,14 @@ pub(crate) struct Settings {
     /// Whether imported keys start over although they are known.
     pub(crate) reimport: bool,
     pub(crate) state: Option<StateSettings>,
+    /// When to raise alerts.
+    pub(crate) alert_rules: Vec<AlertRule>,
+    /// Who is told what happens.
+    pub(crate) webhook: Option<WebhookSettings>,
+    /// How Stripe is known.
+    pub(crate) stripe: Option<StripeSettings>,
+    /// How tokens are issued that stand for keys, if they are.
+    pub(crate) oauth: Option<OAuthConfig>,
     pub(crate) allowed_origins: Vec<String>,
     /// `None` is the server's default.
     pub(crate) trusted_proxies: Option<Vec<String>>,
@@ -116,6 +127,10 @@ impl Settings {
             imports,
             reimport: args.switch("reimport").unwrap_or(false),
             state,
+            alert_rules: alert_rules(&raw),
+            webhook: webhook(&raw),
+            stripe: stripe(&raw),
+            oauth: oauth(&raw),
             allowed_origins: texts(&raw, "allowedOrigins").unwrap_or_default(),
             trusted_proxies: texts(&raw, "trustedProxies"),
             limits: limits(&raw),
@@ -146,7 +161,11 @@ fn merge_numbers(args: &Args, raw: &mut RawConfig) -> Vec<Diagnostic> {
         raw.set(field, whole.into());
     }
     if let Some(retries) = args.value("webhook-retries") {
-        raw.set("webhookMaxRetries", to_number(retries).floor().into());
+        match to_number(retries).floor() {
+            // What is no number stands for the default, as in 2.9.0.
+            number if number.is_nan() => raw.forget("webhookMaxRetries"),
+            number => raw.set("webhookMaxRetries", number.into()),
+        }
     }
     findings
 }
@@ -180,9 +199,7 @@ fn merge_texts(args: &Args, raw: &mut RawConfig) {
 
 /// What can be asked for, but not yet done, must not be passed over.
 fn refuse_unavailable(args: &Args, raw: &RawConfig) -> Result<(), SettingsError> {
-    let field = ["webhookUrl", "redisUrl", "stripeWebhookSecret", "oauth"]
-        .into_iter()
-        .find(|field| raw.json(field).is_some_and(|value| truthy(&value)));
+    let field = ["redisUrl"].into_iter().find(|field| raw.json(field).is_some_and(|value| truthy(&value)));
     let asked = args.unavailable().map(|flag| format!("--{flag}")).or(field.map(str::to_owned));
     match asked {
         Some(asked) => Err(SettingsError::Flag(format!("{asked} is not available yet in this build"))),
@@ -325,6 +342,54 @@ fn quota(value: &Value) -> Quota {
         daily_credits: limit("dailyCreditLimit"),
         monthly_credits: limit("monthlyCreditLimit"),
     }
+}
+
+/// Who is told what happens.
+fn webhook(raw: &RawConfig) -> Option<WebhookSettings> {
+    let mut settings = WebhookSettings::new(raw.text("webhookUrl")?);
+    settings.secret = raw.text("webhookSecret").as_deref().map(Secret::new);
+    settings.extra_certificates = env::extra_certificates();
+    if let Some(retries) = raw.number("webhookMaxRetries") {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "validated: whole and not negative; beyond its type it is as good as for ever"
+        )]
+        let retries = retries as u32;
+        settings.max_retries = retries;
+    }
+    Some(settings)
+}
+
+/// How tokens are issued. Whatever says that they are, without saying how, stands for the usual way.
+fn oauth(raw: &RawConfig) -> Option<OAuthConfig> {
+    let given = raw.get("oauth").filter(|oauth| oauth.truthy())?;
+    let usual = OAuthConfig::default();
+    let seconds = |name: &str, usual: f64| given.member(name).and_then(Given::number).unwrap_or(usual);
+    let switch = |name: &str, usual: bool| given.member(name).map_or(usual, Given::truthy);
+    let scopes = given.member("scopes").and_then(Given::list);
+    Some(OAuthConfig {
+        issuer: given.member("issuer").and_then(Given::text).map(str::to_owned),
+        access_token_ttl_seconds: seconds("accessTokenTtl", usual.access_token_ttl_seconds),
+        refresh_token_ttl_seconds: seconds("refreshTokenTtl", usual.refresh_token_ttl_seconds),
+        code_ttl_seconds: seconds("codeTtl", usual.code_ttl_seconds),
+        scopes: scopes.map_or(usual.scopes, |scopes| {
+            scopes.iter().filter_map(Given::text).map(str::to_owned).collect()
+        }),
+        approve_linked: switch("approveLinked", usual.approve_linked),
+        rotate_refresh_tokens: switch("rotateRefreshTokens", usual.rotate_refresh_tokens),
+    })
+}
+
+fn stripe(raw: &RawConfig) -> Option<StripeSettings> {
+    let grant_free = raw.get("stripe").and_then(|stripe| stripe.member("grantFree"));
+    let grant_free = grant_free.is_some_and(Given::truthy);
+    Some(StripeSettings { grant_free, ..StripeSettings::new(&raw.text("stripeWebhookSecret")?) })
+}
+
+fn alert_rules(raw: &RawConfig) -> Vec<AlertRule> {
+    let given = raw.json("alertRules").and_then(|rules| rules.as_array().cloned()).unwrap_or_default();
+    given.into_iter().filter_map(|rule| AlertRule::checked(rule).ok()).collect()
 }
 
 fn limits(raw: &RawConfig) -> HttpLimits {

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use paygate_core::entropy::SystemEntropy;
 use paygate_core::journal::{Durability, Ticket};
 use paygate_core::ledger::{Ledger, OpenCharge, Written};
-use paygate_store::{Change, Notice, OpenError, OpenOptions, Policies, StateFile};
+use paygate_store::{Change, Notice, OpenError, OpenOptions, Policies, Retention, StateFile};
 
 use crate::call::{Call, slot};
 use crate::host::HostClock;
@@ -56,6 +56,7 @@ impl Books {
             clock: Arc::new(HostClock),
             entropy: Arc::new(SystemEntropy),
             policies: Policies::IN_PROCESS,
+            retention: Retention::default(),
             tell: Arc::new(move |notice| told.add(notice, &given)),
         })?;
         Ok(Self { ledger: file.ledger().clone(), file: Arc::new(file), notices, kept })

@@ -6,6 +6,7 @@
 //! ends, what is still told is dropped.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use parking_lot::Mutex;
@@ -24,8 +25,8 @@ struct Channels {
 
 struct Open {
     post: Arc<Post>,
-    /// What runs when the environment ends.
-    endings: Vec<Box<dyn FnOnce() + Send>>,
+    /// What runs when the environment ends, by the number it was given.
+    endings: HashMap<u64, Box<dyn FnOnce() + Send>>,
 }
 
 /// Kinds of ends of a promise. The shell has the same list.
@@ -90,19 +91,38 @@ pub(crate) fn open(call: &Call<'_>) -> Value {
         open.opened
     };
     let Some(post) = Post::open(call, move || close(number)) else { return UNDEFINED };
-    OPEN.lock().by_number.insert(number, Open { post, endings: Vec::new() });
+    OPEN.lock().by_number.insert(number, Open { post, endings: HashMap::new() });
     call.double(number.into())
 }
 
 fn close(number: u32) {
     let closed = OPEN.lock().by_number.remove(&number);
-    closed.into_iter().flat_map(|open| open.endings).for_each(|ending| ending());
+    closed.into_iter().flat_map(|open| open.endings.into_values()).for_each(|ending| ending());
+}
+
+/// Something that runs when the environment of a channel ends.
+pub(crate) struct Ending {
+    channel: u32,
+    number: u64,
 }
 
 /// Has something run when the environment of a channel ends, be it a worker's or the process's last turn.
-pub(crate) fn at_end(number: u32, ending: impl FnOnce() + Send + 'static) {
-    if let Some(open) = OPEN.lock().by_number.get_mut(&number) {
-        open.endings.push(Box::new(ending));
+pub(crate) fn at_end(channel: u32, ending: impl FnOnce() + Send + 'static) -> Ending {
+    static GIVEN: AtomicU64 = AtomicU64::new(0);
+    let number = GIVEN.fetch_add(1, Ordering::Relaxed);
+    if let Some(open) = OPEN.lock().by_number.get_mut(&channel) {
+        open.endings.insert(number, Box::new(ending));
+    }
+    Ending { channel, number }
+}
+
+impl Ending {
+    /// Has it not run after all, and lets go of what it holds.
+    pub(crate) fn forget(self) {
+        let forgotten =
+            OPEN.lock().by_number.get_mut(&self.channel).and_then(|open| open.endings.remove(&self.number));
+        // Not under the lock: what is let go may tell something.
+        drop(forgotten);
     }
 }
 

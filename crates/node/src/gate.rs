@@ -11,6 +11,7 @@ use paygate_core::gate::{
 use paygate_core::ledger::RefundPolicy;
 use paygate_core::limit::quota::Quota;
 use paygate_core::usage::{EventSink, UsageMeter};
+use paygate_server::history;
 use paygate_server::webhook::WebhookEmitter;
 use serde::Deserialize;
 
@@ -100,6 +101,7 @@ pub(crate) fn new(call: &Call<'_>) -> Value {
     let mut sinks: Vec<Arc<dyn EventSink>> = Vec::new();
     if call.index(2) == 1 {
         sinks.push(hooks.clone());
+        sinks.extend(history::usage_sink(&store.books.file));
     }
     let webhook = call.json::<GivenWebhook>(3).map(|given| Arc::new(given.emitter()));
     sinks.extend(webhook.clone().map(|webhook| webhook as Arc<dyn EventSink>));

@@ -5,6 +5,7 @@ use paygate_core::key::address::CompiledAllowlist;
 use paygate_core::key::record::{Expiry, Field, Record};
 use paygate_core::ledger::{KeyOptions, Written};
 use paygate_core::text::clean::{key_name, name_list, namespace, tag_entries};
+use paygate_core::text::number::js_number;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
@@ -109,7 +110,7 @@ pub(crate) fn create(call: &Call<'_>) -> Value {
     let store = call.store();
     let credits = match credits(call, 2) {
         Ok(credits) => credits,
-        Err(error) => return call.fail(Failure::Range, format_args!("initialCredits {error}")),
+        Err(error) => return no_credits(call, "initialCredits", call.number(2), error),
     };
     let (options, verbatim) = call.json::<GivenOptions>(3).expect("always given").cleaned();
     let written = store.books.ledger.create(key_name(&call.given(1)), credits, options);
@@ -121,7 +122,7 @@ pub(crate) fn import(call: &Call<'_>) -> Value {
     let store = call.store();
     let credits = match credits(call, 3) {
         Ok(credits) => credits,
-        Err(error) => return call.fail(Failure::Range, format_args!("credits {error}")),
+        Err(error) => return no_credits(call, "credits", call.number(3), error),
     };
     let (options, verbatim) = call.json::<GivenOptions>(4).expect("always given").cleaned();
     let written = store.books.ledger.open(&call.given(1), key_name(&call.given(2)), credits, options);
@@ -167,7 +168,7 @@ pub(crate) fn deduct(call: &Call<'_>) -> Value {
     let books = &call.store().books;
     match Credits::exact(call.number(2)) {
         Ok(amount) => done(call, books.ledger.deduct(&call.given(1), amount)),
-        Err(error) => call.fail(Failure::Range, format_args!("amount {error}")),
+        Err(error) => no_credits(call, "amount", call.number(2), error),
     }
 }
 
@@ -179,7 +180,7 @@ pub(crate) fn grant(call: &Call<'_>) -> Value {
     });
     match granted {
         Ok(written) => done(call, written),
-        Err(error) => call.fail(Failure::Range, format_args!("amount {error}")),
+        Err(error) => no_credits(call, "amount", call.number(2), error),
     }
 }
 
@@ -345,8 +346,7 @@ pub(crate) fn write(call: &Call<'_>) -> Value {
 pub(crate) fn write_number(call: &Call<'_>) -> Value {
     let number = call.number(3);
     if !number.is_finite() {
-        let error = CreditsError::OutOfRange;
-        return call.fail(Failure::Range, format_args!("{} {error}", call.given(2)));
+        return no_credits(call, &call.given(2), number, CreditsError::OutOfRange);
     }
     edit(call, Some(paygate_core::key::record::number_value(number)))
 }
@@ -355,7 +355,17 @@ fn edit(call: &Call<'_>, value: Option<Json>) -> Value {
     let name = call.given(2);
     match call.store().books.ledger.edit(call.index(1), &name, value) {
         Ok(()) => UNDEFINED,
-        Err(error) => call.fail(Failure::Range, format_args!("{name} {error}")),
+        Err(error) => no_credits(call, &name, call.number(3), error),
+    }
+}
+
+/// The error for a number that is no number of credits: what it is called, what it must be, and what it is.
+pub(crate) fn no_credits(call: &Call<'_>, name: &str, number: f64, error: CreditsError) -> Value {
+    match error {
+        CreditsError::OutOfRange | CreditsError::Fraction => {
+            call.fail(Failure::Range, format_args!("{name} {error}, but is {}", js_number(number)))
+        }
+        CreditsError::SumTooLarge => call.fail(Failure::Range, format_args!("{name} is too large: {error}")),
     }
 }
 

@@ -243,7 +243,7 @@ pub(crate) fn refresh(call: &Call<'_>) -> Value {
 }
 
 fn credentials(secret: Option<&str>) -> Credentials<'_> {
-    secret.map_or(Credentials::Absent, Credentials::InProcess)
+    secret.map_or(Credentials::Absent, Credentials::Anywhere)
 }
 
 fn grant(call: &Call<'_>, granted: Result<TokenGrant, OAuthError>) -> Value {

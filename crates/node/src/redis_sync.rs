@@ -12,7 +12,7 @@ use paygate_redis::{keyspace, script};
 use serde_json::{Map, Value as Json, json};
 
 use crate::call::{Call, Failure, UNDEFINED, Value};
-use crate::key_store::StoreHandle;
+use crate::key_store::{StoreHandle, no_credits};
 
 /// A store's copy of keys in Redis, as JavaScript holds it.
 struct SyncHandle {
@@ -103,7 +103,7 @@ pub(crate) fn pull_numbers(call: &Call<'_>) -> Value {
 pub(crate) fn check_amount(call: &Call<'_>) -> Value {
     match Credits::exact(call.number(0)) {
         Ok(_) => UNDEFINED,
-        Err(error) => call.fail(Failure::Range, format_args!("amount {error}")),
+        Err(error) => no_credits(call, "amount", call.number(0), error),
     }
 }
 
@@ -111,7 +111,7 @@ pub(crate) fn check_amount(call: &Call<'_>) -> Value {
 pub(crate) fn floor_amount(call: &Call<'_>) -> Value {
     match Credits::floored(call.number(0)) {
         Ok(amount) => call.double(amount.as_f64()),
-        Err(error) => call.fail(Failure::Range, format_args!("amount {error}")),
+        Err(error) => no_credits(call, "amount", call.number(0), error),
     }
 }
 

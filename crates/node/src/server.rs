@@ -7,7 +7,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use paygate_core::clock::Clock;
 use paygate_core::usage::AlertRule;
+use paygate_server::history;
 use paygate_server::oauth::state_path;
+use paygate_server::webhook::StripeSettings;
 use paygate_server::{CallHooks, News, Server, ServerConfig, ServerParts, SessionId, Sessions, StartError};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
@@ -16,7 +18,7 @@ use crate::alert_engine::AlertsHandle;
 use crate::audit_logger::AuditHandle;
 use crate::backend::{BackendHandle, Script};
 use crate::call::{Call, Failure, UNDEFINED, Value, slot};
-use crate::channel::{self, Rejection, Teller};
+use crate::channel::{self, Ending, Rejection, Teller};
 use crate::host::HostClock;
 use crate::metrics_collector::MetricsHandle;
 use crate::oauth_provider::OAuthHandle;
@@ -37,7 +39,8 @@ pub(crate) struct ServerHandle {
 enum Running {
     Not,
     Starting,
-    Now(Arc<Server>),
+    /// And what stops it when the script's environment ends before.
+    Now(Arc<Server>, Ending),
 }
 
 /// What a server is built from, as the shell has checked it.
@@ -47,6 +50,7 @@ struct GivenServer {
     name: String,
     admin_key: String,
     free_methods: Vec<String>,
+    stripe_secret: Option<String>,
     alert_rules: Vec<Json>,
 }
 
@@ -70,11 +74,15 @@ pub(crate) fn new(call: &Call<'_>) -> Value {
     let books = handle.store.books.file.clone();
     let mut config = ServerConfig::new(given.admin_key, backend.config(&nobody, GREETED), books);
     config.name = given.name;
+    config.stripe = given.stripe_secret.as_deref().map(StripeSettings::new);
     config.free_methods = given.free_methods.into_iter().collect();
     let entropy = handle.gate.ledger().entropy().clone();
     let clock: Arc<dyn Clock> = Arc::new(HostClock);
     let sessions = Arc::new(Sessions::new(clock.clone(), entropy));
+    config.alert_rules = rules.clone();
+    let rules = history::alert_rules(&config.books, rules);
     let news = News::new(&handle.gate, &sessions, &clock, rules, handle.webhook.clone());
+    history::resume_log(&config.books, &news.audit);
     let hooks: Arc<dyn CallHooks> = handle.hooks.clone();
     let parts = ServerParts { gate: handle.gate.clone(), sessions, news, oauth: None, hooks: Some(hooks) };
     let parts = match call.the_other::<OAuthHandle>(3) {
@@ -103,13 +111,13 @@ pub(crate) fn start(call: &Call<'_>) -> Value {
             Ok(server) => {
                 let server = Arc::new(server);
                 backend.attach(Some(server.backend().clone()));
-                *running.lock() = Running::Now(server.clone());
                 let port = server.local_addr().port();
-                let serving = server.clone();
+                let (serving, stopped) = (server.clone(), server.clone());
                 runtime::spawn(async move { serving.serve().await });
-                channel::at_end(channel, move || {
-                    drop(runtime::spawn(async move { server.graceful_stop(Duration::ZERO).await }));
+                let ending = channel::at_end(channel, move || {
+                    drop(runtime::spawn(async move { stopped.graceful_stop(Duration::ZERO).await }));
                 });
+                *running.lock() = Running::Now(server, ending);
                 Ok(Some(json!({"port": port}).to_string()))
             }
             Err(error) => {
@@ -132,7 +140,7 @@ fn failure(error: &StartError) -> Rejection {
 /// `serverInFlight(server)`: how many calls are under way.
 pub(crate) fn in_flight(call: &Call<'_>) -> Value {
     let running = call.the::<ServerHandle>().running.lock();
-    let Running::Now(server) = &*running else { return call.place(Some(0)) };
+    let Running::Now(server, _) = &*running else { return call.place(Some(0)) };
     call.place(Some(server.in_flight()))
 }
 
@@ -142,10 +150,11 @@ pub(crate) fn stop(call: &Call<'_>) -> Value {
     let limit = Duration::try_from_secs_f64(call.number(1) / 1000.0).unwrap_or(Duration::MAX);
     let (running, backend) = (handle.running.clone(), handle.backend.clone());
     call.promise(async move {
-        let Running::Now(server) = std::mem::replace(&mut *running.lock(), Running::Not) else {
+        let Running::Now(server, ending) = std::mem::replace(&mut *running.lock(), Running::Not) else {
             return Ok(None);
         };
         server.graceful_stop(limit).await;
+        ending.forget();
         backend.attach(None);
         Ok(None)
     })

@@ -3,7 +3,11 @@
 use std::ffi::CStr;
 
 use crate::call::Body;
-use crate::{alert_engine, analytics_engine, audit_logger, backend, channel, config, dashboard, gate, hooks, key_store, metrics_collector, oauth_provider, open_call, quota_tracker, rate_limiter, redis_client, redis_sync, server, stripe_webhook_handler, team_manager, usage_meter, webhook_emitter};
+use crate::{
+    alert_engine, analytics_engine, audit_logger, backend, channel, config, dashboard, gate, hooks,
+    key_store, metrics_collector, oauth_provider, open_call, quota_tracker, rate_limiter, redis_client,
+    redis_sync, server, stripe_webhook_handler, team_manager, usage_meter, webhook_emitter,
+};
 
 /// All functions. What each takes and gives stands with it.
 pub(crate) const FUNCTIONS: &[(&CStr, Body)] = &[
@@ -86,7 +90,7 @@ pub(crate) const FUNCTIONS: &[(&CStr, Body)] = &[
     (c"quotaUnrecord", quota_tracker::unrecord),
     (c"meterNew", usage_meter::new),
     (c"meterRecord", usage_meter::record),
-    (c"meterEvents", usage_meter::events),
+    (c"meterRead", usage_meter::read),
     (c"meterCount", usage_meter::count),
     (c"meterClear", usage_meter::clear),
     (c"meterSummary", usage_meter::summary),

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use paygate_core::usage::{ForeignEvent, Kept, Row, UsageEvent, UsageMeter, UsageSummary};
-use serde::ser::SerializeSeq;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
 use crate::call::{Call, Held, UNDEFINED, Value, slot};
@@ -54,36 +53,83 @@ pub(crate) fn event_row(event: &UsageEvent) -> impl Serialize {
     (at.0, event.api_key(), event.key_name(), &**tool, credits, allowed, reason.as_deref(), event.namespace())
 }
 
-/// Events as the shell reads them: rows, and null for one that a script made.
-struct EventRows<'a>(&'a [Kept]);
+/// Numbers of an event as the shell reads them: time, credits, whether the call was let through, and the places of its
+/// texts. lib/usage-meter.js has the same.
+const NUMBERS: usize = 3 + TEXTS;
+/// Texts of an event: key, the key's name, tool, reason, tenant.
+const TEXTS: usize = 5;
+/// The place of a text that there is not.
+const NO_TEXT: f64 = -1.0;
+/// What stands for whether the call was let through in an event that a script made, which has it.
+const FOREIGN: f64 = -1.0;
 
-impl Serialize for EventRows<'_> {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let mut rows = to.serialize_seq(Some(self.0.len()))?;
-        for event in self.0 {
-            match event {
-                Kept::Own(event) => rows.serialize_element(&event_row(event))?,
-                Kept::Foreign(_) => rows.serialize_element(&())?,
-            }
+/// The texts of some events. One that is the same as in the event before is there once.
+#[derive(Default)]
+struct Texts<'a> {
+    all: Vec<&'a str>,
+    latest: [Option<usize>; TEXTS],
+}
+
+impl<'a> Texts<'a> {
+    fn place(&mut self, column: usize, text: Option<&'a str>) -> f64 {
+        let Some(text) = text else { return NO_TEXT };
+        let known = self.latest[column].filter(|at| self.all[*at] == text);
+        let at = known.unwrap_or_else(|| {
+            self.all.push(text);
+            self.all.len() - 1
+        });
+        self.latest[column] = Some(at);
+        count_of(at)
+    }
+
+    /// Puts an event down as numbers.
+    fn put(&mut self, event: &'a Kept, numbers: &mut [f64]) {
+        let Kept::Own(event) = event else {
+            numbers[2] = FOREIGN;
+            return;
+        };
+        let texts = [
+            Some(event.api_key()),
+            Some(event.key_name()),
+            Some(&*event.tool),
+            event.reason.as_deref(),
+            event.namespace(),
+        ];
+        #[expect(clippy::cast_precision_loss, reason = "dates and credits are below 2^53")]
+        let (at, credits) = (event.at.0 as f64, event.credits as f64);
+        numbers[..3].copy_from_slice(&[at, credits, f64::from(u8::from(event.allowed))]);
+        for (column, text) in texts.into_iter().enumerate() {
+            numbers[3 + column] = self.place(column, text);
         }
-        rows.end()
     }
 }
 
-/// `meterEvents(meter, number)`: events from a number on; `FIRST` is the number of the oldest that is kept.
-pub(crate) fn events(call: &Call<'_>) -> Value {
+#[expect(clippy::cast_precision_loss, reason = "what is in memory is far less than 2^53")]
+fn count_of(count: usize) -> f64 {
+    count as f64
+}
+
+/// `meterRead(meter, number, numbers)`: puts down events from a number on, as many as there is room for. `FIRST` is
+/// the number of the oldest that is kept, `SECOND` how many were put down; the answer are their texts, if there are any.
+pub(crate) fn read(call: &Call<'_>) -> Value {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
         reason = "events are counted from 0 and are far fewer than 2^53"
     )]
-    let (first, events) = {
-        let (first, events) = call.meter().0.events_from(call.number(1) as u64);
-        (first as f64, events)
-    };
-    call.set(slot::FIRST, first);
-    if events.is_empty() { UNDEFINED } else { call.json_text(&EventRows(&events)) }
+    let number = call.number(1) as u64;
+    let read = call.with_numbers(2, |numbers| {
+        let (first, events) = call.meter().0.events_from(number, numbers.len() / NUMBERS);
+        let mut texts = Texts::default();
+        for (numbers, event) in numbers.chunks_exact_mut(NUMBERS).zip(&events) {
+            texts.put(event, numbers);
+        }
+        #[expect(clippy::cast_precision_loss, reason = "events are far fewer than 2^53")]
+        call.set(slot::FIRST, first as f64);
+        call.set(slot::SECOND, count_of(events.len()));
+        if texts.all.is_empty() { UNDEFINED } else { call.json_text(&texts.all) }
+    });
+    read.expect("the shell passes room")
 }
 
 /// `meterCount(meter)`.

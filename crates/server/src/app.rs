@@ -1,6 +1,7 @@
 //! Everything a request may need, built once.
 
 use std::collections::HashSet;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,7 +12,8 @@ use paygate_core::gate::Gate;
 use paygate_core::journal::{JournalError, Ticket};
 use paygate_core::key::address::CompiledAllowlist;
 use paygate_core::ledger::Ledger;
-use paygate_store::{Change, StateFile};
+use paygate_core::usage::{AlertRule, AuditHistory, UsageHistory};
+use paygate_store::{Change, History, StateFile};
 
 use crate::auth::admin::AdminGuard;
 use crate::auth::oauth::OAuthProvider;
@@ -19,6 +21,7 @@ use crate::backend::Backend;
 use crate::call_events::CallListener;
 use crate::config::{HttpLimits, ServerConfig};
 use crate::decided::Till;
+use crate::history;
 use crate::hooks::CallHooks;
 use crate::http::cors::OriginPolicy;
 use crate::http::in_flight::InFlightCounter;
@@ -26,6 +29,8 @@ use crate::http::route::Routes;
 use crate::news::News;
 use crate::parts::ServerParts;
 use crate::session::Sessions;
+use crate::tool_list::Discovery;
+use crate::webhook::StripeWebhook;
 
 /// Everything a request may need.
 pub(crate) struct App {
@@ -37,6 +42,7 @@ pub(crate) struct App {
     pub(crate) listener: Option<Arc<dyn CallListener>>,
     pub(crate) news: News,
     pub(crate) oauth: Option<Arc<OAuthProvider>>,
+    pub(crate) stripe: Option<StripeWebhook>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) hooks: Option<Arc<dyn CallHooks>>,
     pub(crate) admin: AdminGuard,
@@ -45,6 +51,9 @@ pub(crate) struct App {
     pub(crate) limits: HttpLimits,
     pub(crate) in_flight: InFlightCounter,
     pub(crate) routes: Routes,
+    pub(crate) discovery: Discovery,
+    /// The configuration's, as they are kept.
+    configured_alert_rules: String,
     draining: AtomicBool,
     clock: Arc<dyn Clock>,
     started_at: Duration,
@@ -55,6 +64,7 @@ impl App {
     pub(crate) fn new(config: ServerConfig, parts: ServerParts, backend: Backend) -> Self {
         let listens_on_loopback = config.host.is_some_and(|host| host.to_canonical().is_loopback());
         let ledger = config.books.ledger().clone();
+        parts.news.show_books(&config.books);
         Self {
             name: config.name,
             gate: parts.gate,
@@ -64,6 +74,7 @@ impl App {
             listener: config.listener,
             news: parts.news,
             oauth: parts.oauth,
+            stripe: config.stripe.map(|settings| StripeWebhook::new(ledger.clone(), settings)),
             sessions: parts.sessions,
             hooks: parts.hooks,
             admin: AdminGuard::new(config.admin_key, config.trusted_proxies.clone(), ledger),
@@ -72,6 +83,8 @@ impl App {
             limits: config.limits,
             in_flight: InFlightCounter::default(),
             routes: Routes::all(),
+            discovery: Discovery::default(),
+            configured_alert_rules: history::written(&config.alert_rules),
             draining: AtomicBool::new(false),
             started_at: config.clock.monotonic(),
             clock: config.clock,
@@ -81,6 +94,25 @@ impl App {
     /// The books.
     pub(crate) fn ledger(&self) -> &Arc<Ledger> {
         self.gate.ledger()
+    }
+
+    /// Where reports read usage events: the state file, or memory without one.
+    pub(crate) fn usage(&self) -> Arc<dyn UsageHistory> {
+        self.books.history().map_or_else(|| self.gate.meter().clone() as _, History::usage)
+    }
+
+    /// Where reports read who did what.
+    pub(crate) fn audit(&self) -> Arc<dyn AuditHistory> {
+        self.books.history().map_or_else(|| self.news.audit.clone() as _, History::audit)
+    }
+
+    /// Keeps the rules for alerts for the next start. Waits for the disk.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub(crate) fn keep_alert_rules(&self, rules: &[AlertRule]) -> io::Result<()> {
+        let Some(history) = self.books.history() else { return Ok(()) };
+        history.keep_alert_rules(&self.configured_alert_rules, &history::written(rules))
     }
 
     /// How long the server has been running.

@@ -8,10 +8,12 @@ use std::time::Duration;
 use paygate_core::clock::{Clock, SystemClock};
 use paygate_core::config::GateConfig;
 use paygate_core::key::address::CompiledAllowlist;
+use paygate_core::usage::AlertRule;
 use paygate_store::StateFile;
 
 use crate::backend::BackendConfig;
 use crate::call_events::CallListener;
+use crate::webhook::{StripeSettings, WebhookSettings};
 
 /// The version that is told to callers.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -44,8 +46,14 @@ pub struct ServerConfig {
     pub free_methods: HashSet<String>,
     /// The wrapped server, or several.
     pub backend: BackendConfig,
+    /// When to raise alerts. Not looked at by a server over parts that others use too.
+    pub alert_rules: Vec<AlertRule>,
     /// Who hears of calls that have ended.
     pub listener: Option<Arc<dyn CallListener>>,
+    /// Who is told what happens, if anybody is. Not looked at by a server over parts that others use too.
+    pub webhook: Option<WebhookSettings>,
+    /// How Stripe is known, whose payments are granted; `None` when it is not.
+    pub stripe: Option<StripeSettings>,
     /// The books, on disk or in memory. Charges that an earlier run left open are settled before the first call.
     /// They are saved when the server is stopped, and are their owner's to close.
     pub books: Arc<StateFile>,
@@ -71,7 +79,10 @@ impl ServerConfig {
             gate: GateConfig::default(),
             free_methods: FREE_METHODS.into_iter().map(str::to_owned).collect(),
             backend: backend.into(),
+            alert_rules: Vec::new(),
             listener: None,
+            webhook: None,
+            stripe: None,
             books,
             clock: Arc::new(SystemClock),
             allowed_origins: Vec::new(),

@@ -13,6 +13,7 @@ mod call;
 mod call_events;
 mod config;
 mod decided;
+pub mod history;
 mod hooks;
 mod http;
 mod members;

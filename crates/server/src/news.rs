@@ -1,18 +1,27 @@
 //! Tell it: what happened, to the log, the counters, the rules for alerts and the receivers of webhooks.
 
+mod alerts;
+mod payments;
+mod store;
+mod teams;
+
+mod keys;
+mod oauth;
+
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 use paygate_core::clock::Clock;
 use paygate_core::gate::{DenyReason, Gate};
-use paygate_core::key::record::{Record, prefix};
+use paygate_core::key::record::{Field, Record, prefix, shown_prefix};
 use paygate_core::text::trim::cut;
 use paygate_core::usage::audit::{AuditEventType, AuditLimits, AuditLog, mask_key};
 use paygate_core::usage::metrics::{MetricsCollector, OTHER, ToolCallOutcome};
 use paygate_core::usage::{Alert, AlertEngine, AlertFacts, AlertRule};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::decided::Done;
 use crate::session::{SessionId, Sessions};
@@ -124,6 +133,16 @@ impl News {
         }
     }
 
+    /// The names of the tools that the backend has told so far.
+    pub(crate) fn known_tools(&self) -> Vec<String> {
+        let mut names = self.tools.read().clone();
+        let known: HashSet<&str> = names.iter().map(String::as_str).collect();
+        let listed = self.tools_listed.read().clone();
+        let new: Vec<String> = listed.into_iter().filter(|name| !known.contains(name.as_str())).collect();
+        names.extend(new);
+        names
+    }
+
     /// A session was made for the holder of a key.
     pub(crate) fn session_created(&self, key: Option<&str>, id: SessionId) {
         let metadata = json!({"sessionId": shown_session(id)});
@@ -142,6 +161,43 @@ impl News {
         let metadata = json!({"url": target, "method": method});
         let message = format!("Admin auth failed on {target}");
         self.audit.log(AuditEventType::AdminAuthFailed, "unknown", message, &metadata);
+    }
+
+    /// An admin threw away deliveries that were given up.
+    pub(crate) fn dead_letters_cleared(&self, count: usize) {
+        let message = format!("Cleared {count} dead letter entries");
+        self.audit.log(
+            AuditEventType::WebhookDeadLetterCleared,
+            "admin",
+            message,
+            &json!({"cleared": count}),
+        );
+    }
+
+    /// A key has passed its end.
+    pub(crate) fn key_expired(&self, record: &Record) {
+        let Some(webhook) = &self.webhook else { return };
+        let metadata = [
+            ("keyMasked", mask_key(&record.key).into()),
+            ("name", record.value(Field::Name.name()).unwrap_or_default()),
+            ("expiresAt", record.value(Field::ExpiresAt.name()).unwrap_or_default()),
+        ];
+        let metadata = metadata.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        webhook.emit_admin("key.expired", "system", &metadata);
+    }
+
+    /// Logs what somebody did and tells it to the receiver of webhooks under the same name.
+    fn log_and_tell(
+        &self,
+        kind: AuditEventType,
+        actor: &str,
+        message: String,
+        metadata: &Map<String, Value>,
+    ) {
+        self.audit.log(kind, actor, message, metadata);
+        if let Some(webhook) = &self.webhook {
+            webhook.emit_admin(kind.name(), actor, metadata);
+        }
     }
 
     /// A call of a tool was answered with a result.
@@ -257,7 +313,7 @@ impl News {
             return;
         }
         let Some(account) = key.and_then(|key| gate.ledger().accounts.find(key)) else { return };
-        let alerts = {
+        let (alerts, shown_key) = {
             let record = account.lock();
             let now = self.clock.wall();
             if !record.usable(now) {
@@ -267,16 +323,17 @@ impl News {
             if rate_limited {
                 engine.record_rate_limit_denial(key_prefix);
             }
-            engine.check(&AlertFacts::of(&record, key_prefix, rate_limited, now))
+            let alerts = engine.check(&AlertFacts::of(&record, key_prefix, rate_limited, now));
+            (alerts, shown_prefix(&record.key))
         };
-        alerts.iter().for_each(|alert| self.send_alert(alert));
+        alerts.iter().for_each(|alert| self.send_alert(alert, &shown_key));
     }
 
-    fn send_alert(&self, alert: &Alert) {
+    fn send_alert(&self, alert: &Alert, shown_key: &str) {
         let Some(webhook) = &self.webhook else { return };
-        let serde_json::Value::Object(mut told) = json!({
+        let Value::Object(mut told) = json!({
             "alertType": alert.kind.name(),
-            "keyPrefix": alert.key_prefix,
+            "keyPrefix": shown_key,
             "keyName": alert.key_name,
             "message": alert.message(),
             "threshold": alert.threshold,

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use paygate_core::gate::{Gate, GateParts};
-use paygate_core::usage::UsageMeter;
+use paygate_core::usage::{EventSink, UsageMeter};
+use tokio::runtime::Handle;
 
 use crate::auth::oauth::OAuthProvider;
 use crate::config::ServerConfig;
+use crate::history;
 use crate::hooks::CallHooks;
 use crate::news::News;
 use crate::session::Sessions;
+use crate::webhook::{WebhookEmitter, WebhookParts};
 
 /// What a server counts with and tells to.
 #[derive(Clone)]
@@ -28,14 +31,22 @@ pub struct ServerParts {
 
 impl ServerParts {
     /// The parts of a server that nobody else uses.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime, when somebody is to be told what happens.
     pub fn new(config: &ServerConfig) -> Self {
         let ledger = config.books.ledger().clone();
         let entropy = ledger.entropy().clone();
+        let webhook = webhook(config);
+        let sinks = webhook.iter().map(|webhook| webhook.clone() as Arc<dyn EventSink>);
+        let sinks = sinks.chain(history::usage_sink(&config.books)).collect();
         let meter = Arc::new(UsageMeter::new(UsageMeter::EVENTS_MAX));
-        let gate = Arc::new(Gate::new(config.gate.clone(), GateParts { ledger, meter, sinks: Vec::new() }));
+        let gate = Arc::new(Gate::new(config.gate.clone(), GateParts { ledger, meter, sinks }));
         gate.settle_left_open(config.books.left_open());
         let sessions = Arc::new(Sessions::new(config.clock.clone(), entropy));
-        let news = News::new(&gate, &sessions, &config.clock, Vec::new(), None);
+        let rules = history::alert_rules(&config.books, config.alert_rules.clone());
+        let news = News::new(&gate, &sessions, &config.clock, rules, webhook);
+        history::resume_log(&config.books, &news.audit);
         Self { gate, sessions, news, oauth: None, hooks: None }
     }
 
@@ -51,4 +62,17 @@ impl ServerParts {
         }));
         Self { oauth: Some(oauth), ..self }
     }
+}
+
+/// Tells the receiver that is configured, by itself from now on.
+fn webhook(config: &ServerConfig) -> Option<Arc<WebhookEmitter>> {
+    let settings = config.webhook.clone()?;
+    let parts = WebhookParts {
+        clock: config.clock.clone(),
+        entropy: config.books.ledger().entropy().clone(),
+        runtime: Handle::current(),
+    };
+    let webhook = WebhookEmitter::new(settings, parts);
+    webhook.start_timers();
+    Some(Arc::new(webhook))
 }

@@ -16,10 +16,11 @@ use crate::backend::Backend;
 use crate::config::ServerConfig;
 use crate::http::accept;
 use crate::parts::ServerParts;
-use crate::task::sweep;
+use crate::task::{expiry, sweep};
 use crate::tool_list;
 
-/// How long calls that have lost their backend may take to be settled and answered.
+/// How long calls that have lost their backend may take to be settled and answered, and events to be posted, even when
+/// nothing is left of the limit.
 const GIVING_UP_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Why a server does not start. Nothing runs.
@@ -115,6 +116,9 @@ impl Server {
         let app = Arc::new(App::new(config, parts, backend));
         tokio::spawn(tool_list::discover(app.clone()));
         tokio::spawn(sweep::what_is_old(Arc::downgrade(&app)));
+        if app.news.webhook.is_some() {
+            tokio::spawn(expiry::watch(Arc::downgrade(&app)));
+        }
         let listener = Mutex::new(Some(listener));
         let (drain, finish) = (watch::Sender::new(false), watch::Sender::new(false));
         Ok(Self { app, local_addr, listener, drain, finish })
@@ -146,14 +150,15 @@ impl Server {
         self.app.in_flight.count()
     }
 
-    /// Takes no new calls, waits until those under way are answered, at most for `limit`, stops the wrapped
-    /// server and saves the books. Called again, it returns at once.
+    /// Takes no new calls, waits until those under way are answered and until events are posted, at most for `limit`,
+    /// stops the wrapped server and saves the books. Called again, it returns at once.
     ///
     /// Meanwhile connections that are open get 503 for calls, and new ones are refused.
     pub async fn graceful_stop(&self, limit: Duration) {
         if !self.app.start_draining() {
             return;
         }
+        let begun = self.app.uptime();
         tracing::info!("draining, {} call(s) under way", self.app.in_flight.count());
         self.drain.send_replace(true);
         if timeout(limit, self.app.in_flight.none_left()).await.is_err() {
@@ -164,10 +169,21 @@ impl Server {
         self.app.backend.give_up();
         // Calls that were given up end now, and their charges with them.
         let _ = timeout(GIVING_UP_TIME_MAX, self.app.in_flight.none_left()).await;
+        self.app.sessions.end_streams();
         self.finish.send_replace(true);
         let books = self.app.books.clone();
         // What fails is told by the books themselves. The wait is for the disk, and so not for this thread.
-        let _ = tokio::task::spawn_blocking(move || books.save()).await;
+        let saving = tokio::task::spawn_blocking(move || books.save());
+        let left = limit.saturating_sub(self.app.uptime().saturating_sub(begun));
+        let _ = tokio::join!(saving, self.post_events(left.max(GIVING_UP_TIME_MAX)));
         tracing::info!("drained");
+    }
+
+    /// Posts the events that the receiver of webhooks has not been told.
+    async fn post_events(&self, limit: Duration) {
+        let Some(webhook) = &self.app.news.webhook else { return };
+        if !webhook.drain(limit).await {
+            tracing::warn!("webhooks were still under way after {limit:?} and are given up");
+        }
     }
 }

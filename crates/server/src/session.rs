@@ -9,9 +9,13 @@ use http::HeaderValue;
 use parking_lot::Mutex;
 use paygate_core::clock::{Clock, Timestamp};
 use paygate_core::entropy::Entropy;
+use tokio::sync::watch;
 
-/// Sessions that are kept; beyond them the one that was used longest ago goes.
+/// Sessions without an open stream that are kept; beyond them the one that was used longest ago goes. Those with an
+/// open stream cost their clients a connection each, which bounds them.
 const SESSIONS_MAX: usize = 1000;
+/// Streams that a session may have open at a time.
+const STREAMS_MAX: usize = 3;
 /// How long a session lives without being used.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(30 * 60);
 
@@ -55,6 +59,8 @@ struct Table {
     uses: VecDeque<(SessionId, u64)>,
     /// Counts uses.
     use_next: u64,
+    /// Sessions that have a stream open.
+    listening: usize,
 }
 
 /// What is told of a session.
@@ -74,6 +80,46 @@ struct Session {
     last_use: u64,
     /// Requests under way: the client's id as it was written, and ours.
     under_way: Vec<(Box<str>, u64)>,
+    /// Streams that the client listens on.
+    streams_open: usize,
+    /// Dropped with the session, which ends its streams.
+    end: Option<watch::Sender<()>>,
+}
+
+/// A stream that a client listens on, until it is dropped.
+pub(crate) struct SessionStream {
+    sessions: Arc<Sessions>,
+    id: SessionId,
+    end: watch::Receiver<()>,
+}
+
+/// Why a stream is not opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StreamError {
+    /// The session has as many as it may have.
+    TooMany,
+    /// There is no such session.
+    UnknownSession,
+}
+
+impl SessionStream {
+    /// Returns once the session has ended, or the server's streams have.
+    pub(crate) async fn ended(&mut self) {
+        // Nothing is ever sent: an error says that the other end is gone.
+        while self.end.changed().await.is_ok() {}
+    }
+}
+
+impl Drop for SessionStream {
+    fn drop(&mut self) {
+        let mut table = self.sessions.table.lock();
+        let Some(session) = table.sessions.get_mut(&self.id) else { return };
+        session.streams_open -= 1;
+        if session.streams_open == 0 {
+            table.listening -= 1;
+            table.evict_surplus();
+        }
+    }
 }
 
 impl Sessions {
@@ -91,7 +137,7 @@ impl Sessions {
         let now = self.clock.wall();
         let view = SessionView { created_at: now, used_at: now, key: key.map(Into::into) };
         let mut table = self.table.lock();
-        table.sessions.insert(id, Session { view, used_at, last_use: 0, under_way: Vec::new() });
+        table.sessions.insert(id, Session::new(view, used_at));
         table.note_use(id, used_at);
         table.evict_surplus();
         id
@@ -117,13 +163,39 @@ impl Sessions {
         let mut table = self.table.lock();
         let session = table.sessions.get_mut(&id)?;
         if now.saturating_sub(session.used_at) >= IDLE_TIME_MAX {
-            table.sessions.remove(&id);
+            table.remove(id);
             return None;
         }
         session.view.used_at = wall;
         let told = tell(&session.view);
         table.note_use(id, now);
         Some(told)
+    }
+
+    /// Opens a stream for the client of a session, which uses it.
+    ///
+    /// # Errors
+    /// [`StreamError`].
+    pub(crate) fn open_stream(self: &Arc<Self>, id: SessionId) -> Result<SessionStream, StreamError> {
+        if !self.touch(id) {
+            return Err(StreamError::UnknownSession);
+        }
+        let mut table = self.table.lock();
+        let session = table.sessions.get_mut(&id).ok_or(StreamError::UnknownSession)?;
+        if session.streams_open >= STREAMS_MAX {
+            return Err(StreamError::TooMany);
+        }
+        session.streams_open += 1;
+        let end = session.end.get_or_insert_with(|| watch::Sender::new(())).subscribe();
+        if session.streams_open == 1 {
+            table.listening += 1;
+        }
+        Ok(SessionStream { sessions: self.clone(), id, end })
+    }
+
+    /// Ends all streams, and no session.
+    pub(crate) fn end_streams(&self) {
+        self.table.lock().sessions.values_mut().for_each(|session| session.end = None);
     }
 
     /// Ends all sessions.
@@ -133,7 +205,22 @@ impl Sessions {
 
     /// Ends a session; false when there is none.
     pub fn end(&self, id: SessionId) -> bool {
-        self.touch(id) && self.table.lock().sessions.remove(&id).is_some()
+        self.touch(id) && self.table.lock().remove(id)
+    }
+
+    /// Ends sessions that have been idle too long. To listen is not to use.
+    pub(crate) fn sweep(&self) {
+        let now = self.clock.monotonic();
+        let mut table = self.table.lock();
+        let idle: Vec<_> = table
+            .sessions
+            .iter()
+            .filter(|(_, session)| now.saturating_sub(session.used_at) >= IDLE_TIME_MAX)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in idle {
+            table.remove(id);
+        }
     }
 
     /// Notes that a request of a session is under way, by the client's id and by ours.
@@ -158,7 +245,20 @@ impl Sessions {
     }
 }
 
+impl Session {
+    fn new(view: SessionView, used_at: Duration) -> Self {
+        Self { view, used_at, last_use: 0, under_way: Vec::new(), streams_open: 0, end: None }
+    }
+}
+
 impl Table {
+    /// Takes a session out; false when there is none.
+    fn remove(&mut self, id: SessionId) -> bool {
+        let Some(session) = self.sessions.remove(&id) else { return false };
+        self.listening -= usize::from(session.streams_open > 0);
+        true
+    }
+
     fn note_use(&mut self, id: SessionId, now: Duration) {
         let this_use = self.use_next;
         self.use_next += 1;
@@ -167,17 +267,20 @@ impl Table {
             session.last_use = this_use;
         }
         self.uses.push_back((id, this_use));
-        if self.uses.len() > 4 * SESSIONS_MAX {
+        if self.uses.len() > 4 * SESSIONS_MAX.max(self.sessions.len()) {
             let sessions = &self.sessions;
             self.uses.retain(|(id, used)| sessions.get(id).is_some_and(|session| session.last_use == *used));
         }
     }
 
     fn evict_surplus(&mut self) {
-        while self.sessions.len() > SESSIONS_MAX {
+        while self.sessions.len() - self.listening > SESSIONS_MAX {
             let Some((id, used)) = self.uses.pop_front() else { return };
-            if self.sessions.get(&id).is_some_and(|session| session.last_use == used) {
-                self.sessions.remove(&id);
+            match self.sessions.get(&id) {
+                Some(session) if session.last_use != used => {}
+                Some(session) if session.streams_open > 0 => self.uses.push_back((id, used)),
+                Some(_) => drop(self.remove(id)),
+                None => {}
             }
         }
     }
@@ -233,6 +336,48 @@ mod tests {
         let table = sessions.table.lock();
         assert_eq!(table.sessions.len(), SESSIONS_MAX);
         assert!(table.uses.len() <= 4 * SESSIONS_MAX);
+    }
+
+    #[test]
+    fn sessions_with_an_open_stream_are_not_pushed_out() {
+        let sessions = Arc::new(sessions().0);
+        let listening = sessions.create(None);
+        let stream = sessions.open_stream(listening).unwrap();
+        for _ in 0..3 * SESSIONS_MAX {
+            sessions.create(None);
+        }
+        assert_eq!(sessions.count(), SESSIONS_MAX + 1);
+        assert!(sessions.touch(listening));
+        drop(stream);
+        assert_eq!(sessions.count(), SESSIONS_MAX);
+        for _ in 0..SESSIONS_MAX {
+            sessions.create(None);
+        }
+        assert!(!sessions.touch(listening));
+    }
+
+    #[tokio::test]
+    async fn streams_are_few_and_end_with_their_session() {
+        let (sessions, clock) = sessions();
+        let sessions = Arc::new(sessions);
+        let id = sessions.create(None);
+        let mut streams: Vec<_> = (0..STREAMS_MAX).map(|_| sessions.open_stream(id).unwrap()).collect();
+        assert_eq!(sessions.open_stream(id).err(), Some(StreamError::TooMany));
+        drop(streams.pop());
+        streams.push(sessions.open_stream(id).unwrap());
+        clock.advance(IDLE_TIME_MAX);
+        sessions.sweep();
+        for stream in &mut streams {
+            stream.ended().await;
+        }
+        assert_eq!(sessions.open_stream(id).err(), Some(StreamError::UnknownSession));
+        assert_eq!(sessions.table.lock().listening, 0);
+        drop(streams);
+        let id = sessions.create(None);
+        let mut stream = sessions.open_stream(id).unwrap();
+        sessions.end_streams();
+        stream.ended().await;
+        assert!(sessions.touch(id));
     }
 
     #[test]

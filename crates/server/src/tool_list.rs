@@ -9,6 +9,7 @@ use paygate_mcp_wire::wire::Outgoing;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
+use tokio::sync::watch;
 
 use crate::app::App;
 use crate::backend::under_prefix;
@@ -18,6 +19,18 @@ use crate::news::News;
 
 /// Pages that are asked for at most: a server that never comes to an end is not followed for ever.
 const PAGES_MAX: usize = 100;
+
+/// Whether the servers have been asked for their tools.
+#[derive(Debug, Default)]
+pub(crate) struct Discovery(watch::Sender<bool>);
+
+impl Discovery {
+    /// Waits until the servers have answered, or failed to.
+    pub(crate) async fn ended(&self) {
+        // The sender is here, so that there is no error.
+        let _ = self.0.subscribe().wait_for(|ended| *ended).await;
+    }
+}
 
 /// The result of a `tools/list` as a caller is told it. `None` when it has no list of tools, and stays as it is.
 pub(crate) fn for_caller(
@@ -74,6 +87,7 @@ pub(crate) async fn discover(app: Arc<App>) {
     if !names.is_empty() {
         *app.news.tools.write() = names;
     }
+    app.discovery.0.send_replace(true);
 }
 
 /// The names of a server's tools, page by page. `None` when it does not tell them.

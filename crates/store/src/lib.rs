@@ -5,6 +5,7 @@
 //! What a change means is decided in `paygate-core`; nothing here moves a credit.
 
 mod digests;
+mod history;
 mod holders;
 mod image;
 mod image_keeper;
@@ -18,6 +19,7 @@ mod state_file;
 mod verify;
 mod writer;
 
+pub use history::{History, Retention};
 pub use schema::{KNOWN_VERSION, SchemaError};
 pub use state_file::{
     Change, Notice, OpenError, OpenOptions, Policies, SaveError, StateFile, Tell, WhenImageMissing,

@@ -72,6 +72,73 @@ const MIGRATIONS: &[&str] = &[
     -- What payments are known by. An id names one payment, for ever.
     CREATE TABLE payment_ids (id TEXT PRIMARY KEY, payment INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 ",
+    "
+    -- Decisions and refunds, numbered from 0 without gaps. `line` is a key with a tool, `tenant` 0 without a known key;
+    -- `last` is a number after which no event has it, as far as events are in blocks.
+    CREATE TABLE usage (
+        number INTEGER PRIMARY KEY,
+        at INTEGER NOT NULL,
+        line INTEGER NOT NULL,
+        tenant INTEGER NOT NULL,
+        credits INTEGER NOT NULL,
+        denied INTEGER NOT NULL,
+        reason INTEGER
+    ) STRICT;
+    CREATE TABLE usage_lines (
+        id INTEGER PRIMARY KEY,
+        tool TEXT NOT NULL,
+        key TEXT NOT NULL,
+        name TEXT NOT NULL,
+        tenant INTEGER NOT NULL,
+        last INTEGER NOT NULL
+    ) STRICT;
+    CREATE UNIQUE INDEX usage_line ON usage_lines (tool, key, name, tenant);
+    CREATE INDEX usage_line_of_tenant ON usage_lines (tenant);
+    CREATE TABLE usage_reasons (
+        id INTEGER PRIMARY KEY,
+        reason TEXT NOT NULL,
+        tenant INTEGER NOT NULL,
+        last INTEGER NOT NULL
+    ) STRICT;
+    CREATE UNIQUE INDEX usage_reason ON usage_reasons (reason, tenant);
+    CREATE INDEX usage_reason_of_tenant ON usage_reasons (tenant);
+    CREATE TABLE usage_tenants (id INTEGER PRIMARY KEY, namespace TEXT NOT NULL UNIQUE) STRICT;
+
+    -- What runs of usage events come to.
+    CREATE TABLE usage_blocks (
+        level INTEGER NOT NULL,
+        block INTEGER NOT NULL,
+        first_at INTEGER NOT NULL,
+        last_at INTEGER NOT NULL,
+        calls INTEGER NOT NULL,
+        denied INTEGER NOT NULL,
+        credits INTEGER NOT NULL,
+        tenants BLOB NOT NULL,
+        sums BLOB,
+        times BLOB,
+        course BLOB,
+        PRIMARY KEY (level, block)
+    ) STRICT;
+
+    CREATE TABLE audit (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        id INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        sort INTEGER NOT NULL,
+        type TEXT NOT NULL,
+        actor TEXT NOT NULL,
+        message TEXT NOT NULL,
+        metadata TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX audit_sort ON audit (sort);
+    CREATE INDEX audit_time ON audit (at);
+    CREATE TABLE audit_types (
+        type TEXT PRIMARY KEY,
+        sort INTEGER NOT NULL,
+        events INTEGER NOT NULL,
+        first INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// The version of the tables that this program writes.

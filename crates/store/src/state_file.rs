@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use paygate_core::journal::JournalError;
 use paygate_core::ledger::{Ledger, OpenCharge};
 
+use crate::history::History;
 use crate::image_keeper::ImageKeeper;
 use crate::verify::{Report, verify};
 use crate::writer::{SqliteJournal, StoreHealth};
@@ -50,6 +51,7 @@ pub struct StateFile {
     left_open: Vec<OpenCharge>,
     journal: Option<Arc<SqliteJournal>>,
     keeper: Option<ImageKeeper>,
+    history: Option<Arc<History>>,
     /// Why there is no database although one is configured.
     unusable: Option<String>,
     tell: Tell,
@@ -112,6 +114,11 @@ impl StateFile {
         self.journal.as_ref()
     }
 
+    /// What happened, kept for reports; `None` when the books are in memory only.
+    pub fn history(&self) -> Option<&Arc<History>> {
+        self.history.as_ref()
+    }
+
     /// Sees to it that the image shows a change. Call it after the change is durable. Failures are told, and tried
     /// again.
     pub fn changed(&self, change: Change) {
@@ -146,6 +153,9 @@ impl StateFile {
             Some(keeper) => keeper.close(),
             None => self.flush(),
         };
+        if let Some(history) = &self.history {
+            history.close();
+        }
         if let Some(journal) = &self.journal {
             journal.leave();
         }

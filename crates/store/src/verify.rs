@@ -5,6 +5,8 @@ use std::path::Path;
 use paygate_core::journal::EntryKind;
 use rusqlite::{Connection, OpenFlags};
 
+use crate::history::{audit_faults, usage_faults};
+
 /// What a comparison of accounts and entries found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
@@ -31,7 +33,8 @@ impl Report {
 /// and each charge ends at most once and is open exactly until then; each grant for a payment has a payment of its own on
 /// record, with the same credits; the sequence has no gaps but those on record, which
 /// are the numbers of charges that could not be written and those kept free for another process. Entries of an account
-/// whose key was opened anew have no account to compare with and count only for the sequence.
+/// whose key was opened anew have no account to compare with and count only for the sequence. What is kept for reports
+/// is checked too: usage events are numbered without gaps, and all sums are those of the events.
 ///
 /// # Errors
 /// The database cannot be read.
@@ -50,6 +53,7 @@ pub fn verify(connection: &Connection) -> rusqlite::Result<Report> {
         charges_end_once,
         payments_are_granted_once,
         sequence_is_whole,
+        history_agrees,
     ];
     for check in checks {
         check(&snapshot, &mut report.faults)?;
@@ -157,6 +161,18 @@ fn payments_are_granted_once(connection: &Connection, faults: &mut Faults) -> ru
     let mut rows = rows.query([EntryKind::Payment as u8])?;
     while let Some(row) = rows.next()? {
         faults.push(format!("payment {} is granted by no entry", row.get::<_, i64>(0)?));
+    }
+    Ok(())
+}
+
+/// The version of the tables from which on there is a history.
+const HISTORY_SINCE: i64 = 3;
+
+fn history_agrees(connection: &Connection, faults: &mut Faults) -> rusqlite::Result<()> {
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version >= HISTORY_SINCE {
+        faults.extend(usage_faults(connection)?);
+        faults.extend(audit_faults(connection)?);
     }
     Ok(())
 }

@@ -63,6 +63,8 @@ pub struct StoreHealth {
 pub struct SqliteJournal {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// Counts how often rows of the history went, so that nobody who uses this connection relies on one that is gone.
+    pub(crate) history_pruned: AtomicU64,
 }
 
 struct Shared {
@@ -397,7 +399,8 @@ impl SqliteJournal {
             log_pages,
             image: Mutex::new(()),
         };
-        Ok(Self { shared: Arc::new(shared), thread: Mutex::new(None) })
+        let history_pruned = AtomicU64::new(0);
+        Ok(Self { shared: Arc::new(shared), thread: Mutex::new(None), history_pruned })
     }
 
     /// The database's file.
@@ -439,6 +442,11 @@ impl SqliteJournal {
         };
         self.shared.tell(news);
         value
+    }
+
+    /// Copies the write-ahead log into the database when it has grown, beside the commits.
+    pub(crate) fn checkpoint(&self) {
+        self.shared.checkpoint();
     }
 
     /// Tells, also when the journal is dropped, whether nothing of it is left.

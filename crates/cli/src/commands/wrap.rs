@@ -12,7 +12,8 @@ use paygate_core::key::address::CompiledAllowlist;
 use paygate_core::ledger::KeyOptions;
 use paygate_mcp_wire::http::HttpConfig;
 use paygate_mcp_wire::stdio::StdioConfig;
-use paygate_server::{BackendConfig, EntryError, Server, ServerConfig};
+use paygate_server::oauth::{OAuthOptions, OAuthProvider, state_path};
+use paygate_server::{BackendConfig, EntryError, Server, ServerConfig, ServerParts};
 use paygate_store::{Change, OpenOptions, Policies, StateFile, WhenUnreadable};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -70,7 +71,9 @@ async fn serve(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
     import_keys(&books, &settings.imports, settings.reimport)?;
     let made_admin_key = settings.admin_key.is_none().then(|| random_name(&SystemEntropy, "admin_", 16));
     let admin_key = settings.admin_key.clone().or(made_admin_key.clone()).expect("one of the two is there");
-    let server = Arc::new(Server::bind(server_config(&settings, admin_key, books.clone())?).await?);
+    let config = server_config(&settings, admin_key, books.clone())?;
+    let parts = server_parts(&settings, &config);
+    let server = Arc::new(Server::bind_with(config, parts).await?);
     let serving = tokio::spawn({
         let server = server.clone();
         async move { server.serve().await }
@@ -99,6 +102,25 @@ fn open_options(state: Option<&StateSettings>) -> OpenOptions {
     }
 }
 
+/// What the server counts with and tells to, and its provider of tokens if it has one.
+fn server_parts(settings: &Settings, config: &ServerConfig) -> ServerParts {
+    let parts = ServerParts::new(config);
+    let Some(oauth) = &settings.oauth else { return parts };
+    parts.with_oauth(Arc::new(OAuthProvider::new(OAuthOptions {
+        config: oauth.clone(),
+        path: settings.state.as_ref().map(|state| state_path(&state.path)),
+        clock: config.clock.clone(),
+        entropy: config.books.ledger().entropy().clone(),
+        tell: Arc::new(|notice| {
+            if notice.good_news() {
+                terminal::out(&format!("{notice}\n"));
+            } else {
+                terminal::err(&notice.to_string());
+            }
+        }),
+    })))
+}
+
 fn server_config(
     settings: &Settings,
     admin_key: String,
@@ -110,6 +132,9 @@ fn server_config(
     config.gate = settings.gate.clone();
     config.allowed_origins = settings.allowed_origins.clone();
     config.limits = settings.limits;
+    config.alert_rules = settings.alert_rules.clone();
+    config.webhook = settings.webhook.clone();
+    config.stripe = settings.stripe.clone();
     if let Some(name) = &settings.name {
         config.name = name.clone();
     }

@@ -5,10 +5,11 @@ use std::io;
 use std::path::Path;
 
 use paygate_core::config::{Diagnostic, Given, RawConfig};
+use paygate_core::usage::AlertRule;
 use serde_json::Value;
 
 /// Every field that is read.
-const KNOWN_FIELDS: [&str; 28] = [
+const KNOWN_FIELDS: [&str; 30] = [
     "serverCommand",
     "serverArgs",
     "remoteUrl",
@@ -23,6 +24,8 @@ const KNOWN_FIELDS: [&str; 28] = [
     "importKeys",
     "stateFile",
     "stripeWebhookSecret",
+    "stripe",
+    "alertRules",
     "webhookUrl",
     "webhookSecret",
     "webhookMaxRetries",
@@ -74,7 +77,14 @@ pub(crate) fn load(path: &str) -> Result<RawConfig, LoadError> {
 /// What a file must not have although a script may: fields of another type than theirs, which would otherwise be
 /// passed over in silence, and names that nobody reads.
 pub(super) fn check(config: &RawConfig) -> Vec<Diagnostic> {
-    lists(config).chain(texts(config)).chain(terms(config)).chain(unknown_fields(config)).collect()
+    lists(config)
+        .chain(texts(config))
+        .chain(stripe(config))
+        .chain(oauth(config))
+        .chain(terms(config))
+        .chain(alert_rules(config))
+        .chain(unknown_fields(config))
+        .collect()
 }
 
 fn lists(config: &RawConfig) -> impl Iterator<Item = Diagnostic> {
@@ -86,13 +96,47 @@ fn lists(config: &RawConfig) -> impl Iterator<Item = Diagnostic> {
 }
 
 fn texts(config: &RawConfig) -> impl Iterator<Item = Diagnostic> {
-    ["serverCommand", "adminKey", "stateFile", "host"].into_iter().filter_map(|field| {
+    // That there is no command at all is a finding of its own; a secret that is empty is none.
+    let maybe_empty = ["serverCommand", "webhookSecret", "stripeWebhookSecret"];
+    ["adminKey", "stateFile", "host"].into_iter().chain(maybe_empty).filter_map(move |field| {
         let given = config.get(field).filter(|given| **given != Given::Null)?;
-        // That there is no command at all is a finding of its own.
-        let valid = given.text().is_some() || (field == "serverCommand" && !given.truthy());
+        let valid = given.text().is_some() || (maybe_empty.contains(&field) && !given.truthy());
         let message = || format!("Invalid {field}. Must be text that is not empty.");
         (!valid).then(|| Diagnostic::error(field, message()))
     })
+}
+
+fn stripe(config: &RawConfig) -> Option<Diagnostic> {
+    let valid = match config.get("stripe")? {
+        Given::Object(members) => members.get("grantFree").is_none_or(|free| matches!(free, Given::Bool(_))),
+        given => *given == Given::Null,
+    };
+    let message = "Invalid stripe. Must be an object with \"grantFree\" true or false.";
+    (!valid).then(|| Diagnostic::error("stripe", message.to_owned()))
+}
+
+/// Says whether a value is of the right type.
+type Valid = fn(&Given) -> bool;
+
+/// The members of `oauth` but for its times, which are checked wherever they come from.
+fn oauth(config: &RawConfig) -> impl Iterator<Item = Diagnostic> {
+    let text = |given: &Given| given.text().is_some();
+    let texts = |given: &Given| {
+        given.list().is_some_and(|entries| entries.iter().all(|entry| entry.text().is_some()))
+    };
+    let switch = |given: &Given| matches!(given, Given::Bool(_));
+    let checks: [(_, Valid, _); 4] = [
+        ("issuer", text, "text that is not empty"),
+        ("scopes", texts, "a list of texts"),
+        ("approveLinked", switch, "true or false"),
+        ("rotateRefreshTokens", switch, "true or false"),
+    ];
+    let wrong = checks.map(|(name, valid, what)| {
+        let given = config.get("oauth")?.member(name).filter(|given| **given != Given::Null)?;
+        let message = || format!("Invalid {name}. Must be {what}.");
+        (!valid(given)).then(|| Diagnostic::error(format!("oauth.{name}"), message()))
+    });
+    wrong.into_iter().flatten()
 }
 
 fn terms(config: &RawConfig) -> impl Iterator<Item = Diagnostic> {
@@ -107,6 +151,24 @@ fn terms(config: &RawConfig) -> impl Iterator<Item = Diagnostic> {
             format!("Invalid terms for \"{tool}\". Must be an object."),
         )
     })
+}
+
+fn alert_rules(config: &RawConfig) -> Vec<Diagnostic> {
+    let given = match config.json("alertRules") {
+        None | Some(Value::Null) => return Vec::new(),
+        Some(Value::Array(given)) => given,
+        Some(_) => {
+            return vec![Diagnostic::error(
+                "alertRules",
+                "Invalid alertRules. Must be a list of rules.".to_owned(),
+            )];
+        }
+    };
+    let errors = given.into_iter().enumerate().filter_map(|(place, rule)| {
+        let error = AlertRule::checked(rule).err()?;
+        Some(Diagnostic::error(format!("alertRules[{place}]"), format!("{error}.")))
+    });
+    errors.collect()
 }
 
 fn unknown_fields(config: &RawConfig) -> impl Iterator<Item = Diagnostic> {
@@ -133,7 +195,12 @@ mod tests {
             "host": null,
             "serverArgs": "-v",
             "freeMethods": ["ping"],
+            "webhookSecret": 5,
+            "stripeWebhookSecret": "",
+            "stripe": { "grantFree": "yes" },
+            "oauth": { "issuer": "", "scopes": "a", "approveLinked": 1, "rotateRefreshTokens": null },
             "toolPricing": { "a": 5, "b": {} },
+            "alertRules": [{ "type": "credits_low", "threshold": 5 }, { "type": "quota_warning", "threshold": -1 }],
             "prot": 1,
             "somethingElse": 1,
         }) else {
@@ -148,7 +215,13 @@ mod tests {
                 "[serverArgs] Invalid serverArgs. Must be a list of texts.",
                 "[adminKey] Invalid adminKey. Must be text that is not empty.",
                 "[stateFile] Invalid stateFile. Must be text that is not empty.",
+                "[webhookSecret] Invalid webhookSecret. Must be text that is not empty.",
+                "[stripe] Invalid stripe. Must be an object with \"grantFree\" true or false.",
+                "[oauth.issuer] Invalid issuer. Must be text that is not empty.",
+                "[oauth.scopes] Invalid scopes. Must be a list of texts.",
+                "[oauth.approveLinked] Invalid approveLinked. Must be true or false.",
                 "[toolPricing.a] Invalid terms for \"a\". Must be an object.",
+                "[alertRules[1]] Invalid threshold for quota_warning: must be a non-negative number.",
                 "[prot] Unknown field, not used. Did you mean \"port\"?",
                 "[somethingElse] Unknown field, not used.",
             ]

@@ -94,6 +94,36 @@ fn several_servers_may_be_wrapped_and_so_may_a_remote_one() {
 }
 
 #[test]
+fn webhooks_and_stripe_are_told_in_the_box_without_their_secrets() {
+    let place = Place::new();
+    // Nobody listens there, and nobody is to be asked who does.
+    place.write("c.json", r#"{"webhookUrl":"http://of.the.file.invalid/","stripe":{"grantFree":true}}"#);
+    let args =
+        ["--config", "c.json", "--webhook-url=http://me:word@127.0.0.1:9/hook", "--webhook-retries", "0"];
+    let variables = [
+        ("PAYGATE_WEBHOOK_SECRET", "very-secret"),
+        ("PAYGATE_STRIPE_SECRET", "whsec_secret"),
+        ("PAYGATE_ADMIN_KEY", ADMIN_KEY),
+    ];
+    let program = place.wrap_with(&args, &variables);
+    let box_row = |label: &str| {
+        let row = program.banner.lines().find(|line| line.contains(label)).unwrap();
+        row.trim_matches(|c| c == '║' || c == ' ').to_owned()
+    };
+    assert_eq!(box_row("Webhook:"), "Webhook:    http://127.0.0.1:9/hook");
+    assert_eq!(box_row("Signed:"), "Signed:     HMAC-SHA256");
+    assert_eq!(box_row("Stripe:"), "Stripe:     enabled (/stripe/webhook)");
+    let stats = program.get("/webhooks/stats", &[("X-Admin-Key", ADMIN_KEY)]);
+    assert_eq!((&stats["configured"], &stats["maxRetries"]), (&json!(true), &json!(0)));
+    let (status, told) = program.send("POST", "/stripe/webhook", &[], "{}");
+    assert_eq!((status, &*told), (400, r#"{"error":"Missing Stripe-Signature header"}"#));
+    let ended = program.end(libc::SIGTERM);
+    for secret in ["very-secret", "whsec_secret", "me:word"] {
+        assert!(!ended.stdout.contains(secret) && !ended.stderr.contains(secret), "{secret}");
+    }
+}
+
+#[test]
 fn a_prefix_with_a_colon_stops_the_start() {
     let place = Place::new();
     place.write("c.json", r#"{"servers":[{"prefix":"a:b","serverCommand":"x"}]}"#);

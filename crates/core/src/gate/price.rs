@@ -58,25 +58,38 @@ pub struct PriceList {
     /// The price of a tool that is not listed.
     pub default: Credits,
     tools: HashMap<Arc<str>, ToolTerms, foldhash::fast::RandomState>,
+    /// The names of the tools that are listed, in the order in which they came.
+    names: Vec<Arc<str>>,
     any_limited: bool,
 }
 
 impl PriceList {
     /// The same price for all tools.
     pub fn flat(default: Credits) -> Self {
-        Self { default, tools: HashMap::default(), any_limited: false }
+        Self::new(default, [])
     }
 
     /// Prices for some tools, and the price of all others.
     pub fn new(default: Credits, tools: impl IntoIterator<Item = ToolTerms>) -> Self {
-        let tools: HashMap<_, _, _> = tools.into_iter().map(|terms| (terms.name.clone(), terms)).collect();
-        let any_limited = tools.values().any(|terms| terms.calls_per_minute > 0.0);
-        Self { default, tools, any_limited }
+        let mut list = Self { default, tools: HashMap::default(), names: Vec::new(), any_limited: false };
+        for terms in tools {
+            let name = terms.name.clone();
+            if list.tools.insert(name.clone(), terms).is_none() {
+                list.names.push(name);
+            }
+        }
+        list.any_limited = list.tools.values().any(|terms| terms.calls_per_minute > 0.0);
+        list
     }
 
     /// Whether any tool has a limit of its own.
     pub fn any_limited(&self) -> bool {
         self.any_limited
+    }
+
+    /// The terms of all tools that are listed, in the order in which they came.
+    pub fn listed(&self) -> impl Iterator<Item = &ToolTerms> {
+        self.names.iter().filter_map(|name| self.terms(name))
     }
 
     /// The terms of a tool that is listed.

@@ -44,6 +44,23 @@ pub fn prefix(key: &str) -> &str {
     crate::text::trim::cut(key, 10)
 }
 
+/// What may be seen of a key where it must not be known: its first ten characters, of a key that has no others half of
+/// them, and `...`.
+///
+/// # Examples
+/// ```
+/// # use paygate_core::key::record::shown_prefix;
+/// assert_eq!(shown_prefix("pg_0123456789abcdef"), "pg_0123456...");
+/// assert_eq!(shown_prefix("pg_1234567"), "pg_12...");
+/// assert_eq!(shown_prefix("k"), "...");
+/// ```
+pub fn shown_prefix(key: &str) -> String {
+    let first = prefix(key);
+    let shown =
+        if first == key { crate::text::trim::cut(key, key.encode_utf16().count() / 2) } else { first };
+    format!("{shown}...")
+}
+
 /// When a key ends: the text as it was given, and the moment it stands for, if it is a date.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Expiry {

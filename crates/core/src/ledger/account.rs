@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use indexmap::IndexMap;
 use parking_lot::{Mutex, MutexGuard, RwLock};
+use serde::Serialize;
 
 use crate::clock::Timestamp;
 use crate::credits::Credits;
@@ -61,8 +62,9 @@ pub struct KeyOptions {
     pub namespace: Option<Box<str>>,
 }
 
-/// Sums over the keys of one tenant.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Sums over the keys of one tenant. As they are shown over HTTP and by the JavaScript API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct NamespaceTotals {
     /// The tenant.
     pub namespace: Box<str>,

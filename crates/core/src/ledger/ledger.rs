@@ -349,7 +349,11 @@ impl Ledger {
 
     /// Works on the account that has an account's credits now, after rotations, under its lock: no rotation can fall
     /// between finding it and the work.
-    pub(super) fn on_current<T>(&self, known: &Arc<Account>, work: impl FnOnce(&Arc<Account>, &mut Record) -> T) -> T {
+    pub(super) fn on_current<T>(
+        &self,
+        known: &Arc<Account>,
+        work: impl FnOnce(&Arc<Account>, &mut Record) -> T,
+    ) -> T {
         let mut account = known.clone();
         loop {
             let mut record = account.lock();
@@ -473,13 +477,7 @@ impl Ledger {
         if self.durable { self.journal.append(entries(), team.into_iter().collect()) } else { NO_TICKET }
     }
 
-    pub(super) fn entry(
-        &self,
-        kind: EntryKind,
-        account: &Account,
-        record: &Record,
-        at: Timestamp,
-    ) -> Entry {
+    pub(super) fn entry(&self, kind: EntryKind, account: &Account, record: &Record, at: Timestamp) -> Entry {
         debug_assert_eq!(
             record.granted,
             record.credits.get() + record.spent.get(),

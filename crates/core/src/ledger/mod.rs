@@ -10,6 +10,7 @@ mod recovery;
 
 pub use account::{Account, Accounts, KeyOptions, NamespaceTotals};
 pub use charge::{Charge, Ending, Outcome, RefundPolicy, Settled};
+pub use keys::ToolRights;
 pub use ledger::{Ledger, LedgerParts, RotationListener, Written};
 pub(crate) use ledger::{Line, NO_TICKET};
 pub use payment::{Paid, PaymentError};

@@ -83,6 +83,28 @@ impl Ledger {
         Ok(Written { value: Paid::Granted { balance: record.credits }, ticket })
     }
 
+    /// Grants a payment that is parked to a key that its owner names, whatever key it was told for; a rotated key's
+    /// goes to its successor. Gives the payment, now for that key, and what became of it: it stays parked when the key
+    /// is unknown or was revoked, and is repeated when somebody was quicker. `None` when no payment that is parked has
+    /// the id.
+    ///
+    /// # Errors
+    /// [`PaymentError`]; nothing was changed.
+    pub fn assign_payment(
+        &self,
+        id: &str,
+        key: &str,
+    ) -> Result<Option<(Payment, Written<Paid>)>, PaymentError> {
+        let parked = self.unmatched_payments()?;
+        let Some(payment) = parked.into_iter().find(|payment| payment.ids.iter().any(|known| **known == *id))
+        else {
+            return Ok(None);
+        };
+        let payment = Payment { key: key.into(), ..payment };
+        let written = self.grant_once(payment.clone())?;
+        Ok(Some((payment, written)))
+    }
+
     /// Payments that wait for their key, in the order in which they came.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 //! them: a range that is written without milliseconds, or as a date alone, selects by its letters.
 
 use std::cmp::Ordering;
+use std::ops::Range;
 
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
@@ -84,6 +85,19 @@ pub struct Tally {
     pub credits: f64,
     /// Events that were refused.
     pub denied: u64,
+}
+
+/// Events of one key and tool, counted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct UsageLine<'a> {
+    /// What stands for the key.
+    pub key: &'a str,
+    /// The key's name; may be empty.
+    pub key_name: &'a str,
+    /// Which tool.
+    pub tool: &'a str,
+    /// The events.
+    pub tally: Tally,
 }
 
 /// What was asked for, with its defaults, and what follows from it.
@@ -256,6 +270,12 @@ impl Tally {
         }
     }
 
+    fn add_tally(&mut self, other: &Self) {
+        self.calls += other.calls;
+        self.credits += other.credits;
+        self.denied += other.denied;
+    }
+
     fn allowed(&self) -> u64 {
         self.calls - self.denied
     }
@@ -329,6 +349,11 @@ impl Bound {
         Ok(Self { usual: has_four_digit_year(ms), text: iso(ms), ms })
     }
 
+    /// The first point in time that stands in some order to the bound; those after it do too.
+    fn first_from(&self, stands: impl Fn(Ordering) -> bool) -> Timestamp {
+        first_told(|at| stands(self.order_of(EventTime::At(at))))
+    }
+
     /// How a time compares with this bound, as texts.
     fn order_of(&self, time: EventTime<'_>) -> Ordering {
         match time {
@@ -339,9 +364,35 @@ impl Bound {
     }
 }
 
-/// Whether a point in time is told with a year of four digits, so that such texts are in the order of time.
+/// Points in time that are told with a year of four digits, so that their texts are in the order of time.
+const FOUR_DIGIT_YEARS: Range<i64> = -62_167_219_200_000..253_402_300_800_000;
+
 fn has_four_digit_year(ms: i64) -> bool {
-    (-62_167_219_200_000..253_402_300_800_000).contains(&ms)
+    FOUR_DIGIT_YEARS.contains(&ms)
+}
+
+/// The first point in time whose text comes at or after a text, of those with years of four digits.
+pub fn first_told_from(text: &str) -> Timestamp {
+    first_told(|at| *at.to_string() >= *text)
+}
+
+/// The first point in time of which something is true, which is true of all after it too. The end of the four-digit
+/// years when it is true of none.
+fn first_told(is_true: impl Fn(Timestamp) -> bool) -> Timestamp {
+    let Range { mut start, mut end } = FOUR_DIGIT_YEARS;
+    while start < end {
+        let middle = start + (end - start) / 2;
+        if is_true(Timestamp(middle)) {
+            end = middle;
+        } else {
+            start = middle + 1;
+        }
+    }
+    Timestamp(start)
+}
+
+fn before(at: Timestamp) -> Timestamp {
+    Timestamp(at.0 - 1)
 }
 
 /// The order in which JavaScript has two texts.
@@ -386,6 +437,47 @@ impl AnalyticsQuery {
         if utf16_order(from, previous_from).is_le() { from } else { previous_from }
     }
 
+    /// The range as points in time, both of which are inside; empty when the first is after the last. For events
+    /// whose times are told with years of four digits, which are in the order of their texts.
+    pub fn span(&self) -> (Timestamp, Timestamp) {
+        (self.from.first_from(Ordering::is_ge), before(self.to.first_from(Ordering::is_gt)))
+    }
+
+    /// The period before the range, as [`Self::span`].
+    pub fn previous_span(&self) -> (Timestamp, Timestamp) {
+        let end = before(self.from.first_from(Ordering::is_ge));
+        (self.previous_from.first_from(Ordering::is_ge), end)
+    }
+
+    /// How many buckets the report has.
+    pub fn bucket_count(&self) -> usize {
+        self.buckets
+    }
+
+    /// The place of the bucket of a point in time, if it has one.
+    pub fn bucket_at(&self, at: Timestamp) -> Option<usize> {
+        self.bucket_of(EventTime::At(at)).filter(|bucket| *bucket < self.buckets)
+    }
+
+    /// The point in time at which a bucket ends and the next begins.
+    pub fn bucket_end(&self, bucket: usize) -> Timestamp {
+        let after = i64::try_from(bucket).expect("at most a few thousand") + 1;
+        Timestamp(self.from.ms + after * self.bucket_ms)
+    }
+
+    /// The report of events that are counted already: those of the range by key and tool, in the order in which each
+    /// first appeared, and by bucket, and all of the period before.
+    pub fn report_of_sums<'a>(
+        &self,
+        lines: impl IntoIterator<Item = UsageLine<'a>>,
+        buckets: Vec<Tally>,
+        previous: Tally,
+    ) -> AnalyticsReport {
+        let mut sums = Sums { buckets, previous, ..Sums::default() };
+        lines.into_iter().for_each(|line| sums.add_line(&line));
+        self.report_of(&sums)
+    }
+
     /// Reads the events, once, in their order.
     pub fn report<'a>(&self, events: impl IntoIterator<Item = EventView<'a>>) -> AnalyticsReport {
         let mut sums = Sums { buckets: vec![Tally::default(); self.buckets], ..Sums::default() };
@@ -398,6 +490,10 @@ impl AnalyticsQuery {
                 sums.previous.add(&event);
             }
         }
+        self.report_of(&sums)
+    }
+
+    fn report_of(&self, sums: &Sums<'_>) -> AnalyticsReport {
         AnalyticsReport {
             from: self.from.text.clone(),
             to: self.to.text.clone(),
@@ -474,6 +570,18 @@ impl<'a> Sums<'a> {
             .tally
             .add(event);
         *self.pairs.entry((consumer_place, tool_place)).or_default() += 1;
+    }
+
+    fn add_line(&mut self, line: &UsageLine<'a>) {
+        self.current.add_tally(&line.tally);
+        let tool = self.tools.entry(line.tool);
+        let tool_place = tool.index();
+        tool.or_default().add_tally(&line.tally);
+        let consumer = self.consumers.entry(line.key);
+        let consumer_place = consumer.index();
+        let first = || Consumer { name: line.key_name, tally: Tally::default() };
+        consumer.or_insert_with(first).tally.add_tally(&line.tally);
+        *self.pairs.entry((consumer_place, tool_place)).or_default() += line.tally.calls;
     }
 
     fn summary(&self) -> AnalyticsSummary {

@@ -12,7 +12,7 @@ mod tests;
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use indexmap::IndexMap;
@@ -20,13 +20,13 @@ use parking_lot::Mutex;
 use serde::{Serialize, Serializer};
 use serde_json::value::to_raw_value;
 
-pub use event::{AuditEdit, AuditEvent, AuditEventType, When};
+pub use csv::CSV_HEADER;
+pub use event::{AuditEdit, AuditEvent, AuditEventType, Sort, When};
 pub use mask::mask_key;
 pub use query::{AuditFilter, AuditPage, Bound, Paging};
 
 use crate::clock::{Clock, Timestamp};
 use crate::text::clean::sort_properties;
-use event::Sort;
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 86_400_000;
@@ -75,6 +75,16 @@ pub struct AuditLog {
     limits: AuditLimits,
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
+    sink: OnceLock<Arc<dyn AuditSink>>,
+}
+
+/// Keeps the events of a log in a place that outlives it. Hears of each in order, and must be quick: others who log
+/// wait.
+pub trait AuditSink: Send + Sync + 'static {
+    /// An event was logged.
+    fn logged(&self, event: &Arc<AuditEvent>);
+    /// All events were forgotten.
+    fn cleared(&self);
 }
 
 #[derive(Debug, Default)]
@@ -135,7 +145,29 @@ fn as_object<S: Serializer>(counts: &IndexMap<Cow<'static, str>, usize>, to: S) 
 impl AuditLog {
     /// An empty log.
     pub fn new(limits: AuditLimits, clock: Arc<dyn Clock>) -> Self {
-        Self { limits, clock, state: Mutex::default() }
+        Self { limits, clock, state: Mutex::default(), sink: OnceLock::new() }
+    }
+
+    /// Goes on where a log ended whose events a sink has kept: with the latest of them, oldest first, and with the
+    /// sink. For a log in which nothing has been logged yet; a second sink is not heard.
+    pub fn resume(&self, kept: Vec<AuditEvent>, sink: Arc<dyn AuditSink>) {
+        let mut state = self.state.lock();
+        for mut event in kept {
+            // Two programs that kept events in one place may have given a number twice.
+            event.number = state.next.max(event.id.saturating_sub(1));
+            state.next = event.number + 1;
+            let (ring, capacity) = self.ring_of(&event.kind);
+            push(&mut state.rings[ring as usize], Arc::new(event), capacity);
+        }
+        let _ = self.sink.set(sink);
+    }
+
+    /// The ring of a type, and how much it holds.
+    fn ring_of(&self, kind: &str) -> (Sort, Option<usize>) {
+        match self.limits.capacity {
+            Capacity::Shared(capacity) => (Sort::Traffic, capacity),
+            Capacity::Each(capacity) => (Sort::of(kind), Some(capacity)),
+        }
     }
 
     /// Keeps an event of this moment. The oldest of its ring goes when there is no room.
@@ -149,10 +181,7 @@ impl AuditLog {
         metadata: &(impl Serialize + ?Sized),
     ) -> Arc<AuditEvent> {
         let kind = kind.into();
-        let (ring, capacity) = match self.limits.capacity {
-            Capacity::Shared(capacity) => (Sort::Traffic, capacity),
-            Capacity::Each(capacity) => (Sort::of(&kind), Some(capacity)),
-        };
+        let (ring, capacity) = self.ring_of(&kind);
         let mut event = AuditEvent {
             number: 0,
             id: 0,
@@ -169,10 +198,10 @@ impl AuditLog {
         event.when = When::at(self.clock.wall());
         let event = Arc::new(event);
         state.next += 1;
-        let ring = &mut state.rings[ring as usize];
-        ring.push_back(event.clone());
-        let gone = capacity.map_or(0, |capacity| ring.len().saturating_sub(capacity));
-        ring.drain(..gone);
+        push(&mut state.rings[ring as usize], event.clone(), capacity);
+        if let Some(sink) = self.sink.get() {
+            sink.logged(&event);
+        }
         event
     }
 
@@ -275,7 +304,16 @@ impl AuditLog {
         let mut state = self.state.lock();
         state.first = state.next;
         state.rings.iter_mut().for_each(VecDeque::clear);
+        if let Some(sink) = self.sink.get() {
+            sink.cleared();
+        }
     }
+}
+
+fn push(ring: &mut VecDeque<Arc<AuditEvent>>, event: Arc<AuditEvent>, capacity: Option<usize>) {
+    ring.push_back(event);
+    let gone = capacity.map_or(0, |capacity| ring.len().saturating_sub(capacity));
+    ring.drain(..gone);
 }
 
 impl fmt::Debug for AuditLog {

@@ -6,10 +6,13 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 use parking_lot::Mutex;
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
 
+use super::analytics::UsageLine;
 use super::event::{ForeignEvent, Subject, Telling, UsageEvent, Who};
 use crate::clock::Timestamp;
-use crate::key::record::{Identity, prefix};
+use crate::key::record::{Identity, number_value, prefix};
 use crate::text::clean::sort_properties;
 use crate::text::trim::cut;
 
@@ -79,6 +82,38 @@ pub enum Kept {
     Own(UsageEvent),
     /// One that was handed in.
     Foreign(Box<ForeignEvent>),
+}
+
+/// Events read at a time while everybody who records one waits.
+const PAGE: usize = 256;
+
+/// The events that were there when it was made, oldest first, read page by page so that nobody waits for long. Events
+/// that are forgotten meanwhile are passed over.
+struct Pages<'a> {
+    meter: &'a UsageMeter,
+    next: u64,
+    end: u64,
+    page: std::vec::IntoIter<Kept>,
+}
+
+impl Iterator for Pages<'_> {
+    type Item = Kept;
+
+    fn next(&mut self) -> Option<Kept> {
+        if let Some(event) = self.page.next() {
+            return Some(event);
+        }
+        let ring = self.meter.events.lock();
+        let from = self.next.max(ring.first);
+        let count = usize::try_from(self.end.saturating_sub(from)).unwrap_or(usize::MAX).min(PAGE);
+        let skip = usize::try_from(from - ring.first).unwrap_or(usize::MAX);
+        let page: Vec<Kept> =
+            ring.events.iter().skip(skip).take(count).map(|event| ring.given_out(event)).collect();
+        drop(ring);
+        self.next = from + count as u64;
+        self.page = page.into_iter();
+        self.page.next()
+    }
 }
 
 /// Counts of one tool or key.
@@ -175,14 +210,6 @@ impl Ring {
             }),
         }
     }
-
-    /// Events of a time and a tenant, oldest first. Times are compared as text.
-    fn matching(&self, since: Option<&str>, namespace: Option<&str>) -> impl Iterator<Item = Kept> {
-        self.events.iter().map(|event| self.given_out(event)).filter(move |event| {
-            since.is_none_or(|since| *event.timestamp() >= *since)
-                && namespace.is_none_or(|namespace| event.namespace() == Some(namespace))
-        })
-    }
 }
 
 impl Kept {
@@ -202,23 +229,68 @@ impl Kept {
         }
     }
 
-    fn view(&self) -> View<'_> {
+    /// Whether it is of a time and a tenant. Times are compared as text.
+    fn is_of(&self, since: Option<&str>, namespace: Option<&str>) -> bool {
+        since.is_none_or(|since| *self.timestamp() >= *since)
+            && namespace.is_none_or(|namespace| self.namespace() == Some(namespace))
+    }
+
+    /// What stands for the key.
+    pub fn api_key(&self) -> &str {
+        match self {
+            Self::Own(event) => event.api_key(),
+            Self::Foreign(event) => &event.api_key,
+        }
+    }
+
+    /// The key's name, `unknown`, or nothing.
+    pub fn key_name(&self) -> &str {
+        match self {
+            Self::Own(event) => event.key_name(),
+            Self::Foreign(event) => &event.key_name,
+        }
+    }
+
+    /// Which tool.
+    pub fn tool(&self) -> &str {
+        match self {
+            Self::Own(event) => &event.tool,
+            Self::Foreign(event) => &event.tool,
+        }
+    }
+
+    /// Credits taken; negative when given back.
+    pub fn credits(&self) -> f64 {
         match self {
             #[expect(clippy::cast_precision_loss, reason = "credits are below 2^53")]
-            Self::Own(event) => View {
-                key: name_or(event.key_name(), event.api_key()),
-                tool: &event.tool,
-                credits: event.credits as f64,
-                allowed: event.allowed,
-                reason: event.reason.as_deref(),
-            },
-            Self::Foreign(event) => View {
-                key: name_or(&event.key_name, &event.api_key),
-                tool: &event.tool,
-                credits: event.credits,
-                allowed: event.allowed,
-                reason: event.reason.as_deref(),
-            },
+            Self::Own(event) => event.credits as f64,
+            Self::Foreign(event) => event.credits,
+        }
+    }
+
+    /// Whether the call was let through.
+    pub fn allowed(&self) -> bool {
+        match self {
+            Self::Own(event) => event.allowed,
+            Self::Foreign(event) => event.allowed,
+        }
+    }
+
+    /// Why not, or `refund`.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Own(event) => event.reason.as_deref(),
+            Self::Foreign(event) => event.reason.as_deref(),
+        }
+    }
+
+    fn view(&self) -> View<'_> {
+        View {
+            key: name_or(self.key_name(), self.api_key()),
+            tool: self.tool(),
+            credits: self.credits(),
+            allowed: self.allowed(),
+            reason: self.reason(),
         }
     }
 }
@@ -267,33 +339,115 @@ impl UsageMeter {
         self.len() == 0
     }
 
-    /// Events of a time and a tenant, oldest first. `since` is compared as text.
-    pub fn events(&self, since: Option<&str>, namespace: Option<&str>) -> Vec<Kept> {
-        let ring = self.events.lock();
-        ring.matching(since, namespace).collect()
+    /// The events that are there now, oldest first.
+    fn pages(&self) -> Pages<'_> {
+        let end = {
+            let ring = self.events.lock();
+            ring.first + ring.events.len() as u64
+        };
+        Pages { meter: self, next: 0, end, page: Vec::new().into_iter() }
     }
 
-    /// The number of the first event kept, and all events from the given number on. Events are counted from 0.
-    pub fn events_from(&self, number: u64) -> (u64, Vec<Kept>) {
+    /// Events of a time and a tenant, oldest first. `since` is compared as text.
+    pub fn events(&self, since: Option<&str>, namespace: Option<&str>) -> Vec<Kept> {
+        self.pages().filter(|event| event.is_of(since, namespace)).collect()
+    }
+
+    /// The number of the first event kept, and so many events at most from the given number on. Events are counted
+    /// from 0.
+    pub fn events_from(&self, number: u64, events_max: usize) -> (u64, Vec<Kept>) {
         let ring = self.events.lock();
         let skip = usize::try_from(number.saturating_sub(ring.first)).unwrap_or(usize::MAX);
-        (ring.first, ring.events.iter().skip(skip).map(|event| ring.given_out(event)).collect())
+        let events = ring.events.iter().skip(skip).take(events_max);
+        (ring.first, events.map(|event| ring.given_out(event)).collect())
     }
 
     /// Sums over events of a time and a tenant.
     pub fn summary(&self, since: Option<&str>, namespace: Option<&str>) -> UsageSummary {
         let mut summary = UsageSummary::default();
-        for event in self.events.lock().matching(since, namespace) {
+        for event in self.pages().filter(|event| event.is_of(since, namespace)) {
             summary.add(&event.view());
         }
-        sort_properties(&mut summary.per_tool);
-        sort_properties(&mut summary.per_key);
-        sort_properties(&mut summary.deny_reasons);
-        summary
+        summary.in_property_order()
+    }
+}
+
+/// As it is shown over HTTP.
+impl Serialize for Row {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let Self { calls, credits, denied } = self;
+        let mut row = to.serialize_struct("Row", 3)?;
+        row.serialize_field("calls", calls)?;
+        row.serialize_field("credits", &number_value(*credits))?;
+        row.serialize_field("denied", denied)?;
+        row.end()
+    }
+}
+
+/// As it is shown over HTTP.
+impl Serialize for UsageSummary {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let Self { total_calls, total_credits_spent, total_denied, per_tool, per_key, deny_reasons } = self;
+        let mut summary = to.serialize_struct("UsageSummary", 6)?;
+        summary.serialize_field("totalCalls", total_calls)?;
+        summary.serialize_field("totalCreditsSpent", &number_value(*total_credits_spent))?;
+        summary.serialize_field("totalDenied", total_denied)?;
+        summary.serialize_field("perTool", &Members(per_tool))?;
+        summary.serialize_field("perKey", &Members(per_key))?;
+        summary.serialize_field("denyReasons", &Members(deny_reasons))?;
+        summary.end()
+    }
+}
+
+/// A map as an object.
+struct Members<'a, V>(&'a IndexMap<Box<str>, V>);
+
+impl<V: Serialize> Serialize for Members<'_, V> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(self.0)
     }
 }
 
 impl UsageSummary {
+    /// Sums over events that are counted already: by key and tool, and refusals by reason, each in the order in which
+    /// they first appeared.
+    pub fn of_sums<'a>(
+        lines: impl IntoIterator<Item = UsageLine<'a>>,
+        deny_reasons: impl IntoIterator<Item = (&'a str, u64)>,
+    ) -> Self {
+        let mut summary = Self::default();
+        for line in lines {
+            let tally = line.tally;
+            summary.total_calls += tally.calls;
+            summary.total_credits_spent += tally.credits;
+            summary.total_denied += tally.denied;
+            summary.add_to_rows(name_or(line.key_name, line.key), line.tool, |row| {
+                row.calls += tally.calls;
+                row.credits += tally.credits;
+                row.denied += tally.denied;
+            });
+        }
+        for (reason, count) in deny_reasons {
+            *counted(&mut summary.deny_reasons, reason) += count;
+        }
+        summary.in_property_order()
+    }
+
+    fn in_property_order(mut self) -> Self {
+        sort_properties(&mut self.per_tool);
+        sort_properties(&mut self.per_key);
+        sort_properties(&mut self.deny_reasons);
+        self
+    }
+
+    fn add_to_rows(&mut self, key: &str, tool: &str, add: impl Fn(&mut Row)) {
+        for (rows, name) in [(&mut self.per_tool, tool), (&mut self.per_key, key)] {
+            if !INHERITED.contains(&name) {
+                add(counted(rows, name));
+            }
+        }
+    }
+
     fn add(&mut self, event: &View<'_>) {
         self.total_calls += 1;
         if event.allowed {
@@ -304,18 +458,14 @@ impl UsageSummary {
                 *counted(&mut self.deny_reasons, reason) += 1;
             }
         }
-        for (rows, name) in [(&mut self.per_tool, event.tool), (&mut self.per_key, event.key)] {
-            if INHERITED.contains(&name) {
-                continue;
-            }
-            let row = counted(rows, name);
+        self.add_to_rows(event.key, event.tool, |row| {
             row.calls += 1;
             if event.allowed {
                 row.credits += event.credits;
             } else {
                 row.denied += 1;
             }
-        }
+        });
     }
 }
 

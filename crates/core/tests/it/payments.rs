@@ -49,6 +49,24 @@ fn balance(ledger: &Ledger, key: &str) -> u64 {
 }
 
 #[test]
+fn a_parked_payment_goes_once_to_the_key_that_its_owner_names() {
+    let ledger = in_memory();
+    assert_eq!(tell(&ledger, &["event:1", "session:1"], "nobody", 5), Paid::Parked);
+    let assign = |id: &str, key: &str| {
+        let assigned = ledger.assign_payment(id, key).unwrap();
+        assigned.map(|(payment, written)| (payment.key.to_string(), written.value))
+    };
+    assert_eq!(assign("event:2", "k"), None);
+    assert_eq!(assign("event:1", "k"), Some(("k".to_owned(), Paid::Parked)), "there is no such key");
+    open(&ledger, "k");
+    let granted = Some(("k".to_owned(), Paid::Granted { balance: credits(5) }));
+    assert_eq!(assign("session:1", "k"), granted);
+    assert_eq!(assign("event:1", "k"), None);
+    assert_eq!(tell(&ledger, &["event:1"], "k", 5), Paid::Repeated);
+    assert_eq!(balance(&ledger, "k"), 5);
+}
+
+#[test]
 fn a_payment_told_of_again_under_any_of_its_ids_is_granted_once() {
     let ledger = in_memory();
     open(&ledger, "k");

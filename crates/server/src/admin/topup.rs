@@ -41,6 +41,7 @@ async fn top_up(app: Arc<App>, request: Request) -> Result<Response, AdminError>
     let granted = app.ledger().grant(key, credits).map_err(AdminError::Credits)?;
     let granted = granted.ok_or(AdminError::KeyNotUsable)?;
     app.saved(granted.ticket).await?;
+    app.news.key_topped_up(key, credits, granted.value);
     let told = ToppedUp { credits: granted.value.get(), message: format!("Added {credits} credits") };
     Ok(respond::json(StatusCode::OK, &told))
 }

@@ -12,6 +12,7 @@ use super::body::{self, BodyError};
 use super::client_address::Peer;
 use super::respond::{self, IntoResponse, Response};
 use crate::app::App;
+use crate::config::HttpLimits;
 
 /// A request whose body has not been read.
 pub(crate) struct Request {
@@ -44,7 +45,15 @@ impl IntoResponse for ObjectError {
 impl Request {
     /// The body as a JSON object; of members with the same name the last counts.
     pub(crate) async fn into_object(self, app: &App) -> Result<Map<String, Value>, ObjectError> {
-        let body = body::read(&self.head.headers, self.body, &app.limits).await.map_err(ObjectError::Body)?;
+        self.into_object_within(&app.limits).await
+    }
+
+    /// As [`Self::into_object`], with bounds of its own.
+    pub(crate) async fn into_object_within(
+        self,
+        limits: &HttpLimits,
+    ) -> Result<Map<String, Value>, ObjectError> {
+        let body = body::read(&self.head.headers, self.body, limits).await.map_err(ObjectError::Body)?;
         parse_object(&body)
     }
 
@@ -69,7 +78,7 @@ fn parse_object(body: &Bytes) -> Result<Map<String, Value>, ObjectError> {
 }
 
 /// Decodes form data: `+` is a blank, escapes are UTF-8.
-fn form_text(text: &str) -> String {
+pub(crate) fn form_text(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, after @ ..] = rest {

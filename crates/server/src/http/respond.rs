@@ -1,11 +1,13 @@
 //! Responses: their bodies, and the headers that all of them have.
 
-use std::convert::Infallible;
+use std::fmt;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderName};
+use futures_util::Stream;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, HeaderName, PRAGMA};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body::{Frame, SizeHint};
 use paygate_mcp_wire::wire::Spliced;
@@ -20,19 +22,48 @@ pub(crate) type Response = http::Response<Body>;
 /// Bodies up to this size are copied into one piece; longer ones go out in the slices they came in.
 const COPIED_BYTES_MAX: usize = 4096;
 
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
+pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
+pub(crate) const CSV: HeaderValue = HeaderValue::from_static("text/csv");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
-/// A whole body, in slices of known length.
+/// A body, whole or made while it is sent.
 #[derive(Debug, Default)]
 pub(crate) struct Body {
-    parts: std::vec::IntoIter<Bytes>,
-    bytes_left: u64,
+    content: Content,
     /// The request stays under way until its answer has been handed over.
     in_flight: Option<InFlight>,
 }
 
+enum Content {
+    /// Slices, and what they have in all.
+    Whole { parts: std::vec::IntoIter<Bytes>, bytes_left: u64 },
+    /// What comes, until nothing does. An error breaks the connection, so that nobody takes a part for the whole.
+    Streamed(Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>),
+}
+
+impl Default for Content {
+    fn default() -> Self {
+        Self::Whole { parts: Vec::new().into_iter(), bytes_left: 0 }
+    }
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole { bytes_left, .. } => {
+                f.debug_struct("Whole").field("bytes_left", bytes_left).finish()
+            }
+            Self::Streamed(_) => f.write_str("Streamed"),
+        }
+    }
+}
+
 impl Body {
+    /// A body that is made while it is sent.
+    pub(crate) fn streamed(content: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Self {
+        Self { content: Content::Streamed(Box::pin(content)), in_flight: None }
+    }
+
     /// Keeps a request counted as under way until the body has been handed over.
     pub(crate) fn hold(&mut self, in_flight: InFlight) {
         self.in_flight = Some(in_flight);
@@ -47,29 +78,40 @@ impl From<Spliced> for Body {
             1..=COPIED_BYTES_MAX => vec![message.into_bytes()],
             _ => message.into_parts(),
         };
-        Self { parts: parts.into_iter(), bytes_left: bytes as u64, in_flight: None }
+        let content = Content::Whole { parts: parts.into_iter(), bytes_left: bytes as u64 };
+        Self { content, in_flight: None }
     }
 }
 
 impl http_body::Body for Body {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let Some(part) = self.parts.next() else { return Poll::Ready(None) };
-        self.bytes_left -= part.len() as u64;
-        Poll::Ready(Some(Ok(Frame::data(part))))
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        match &mut self.content {
+            Content::Whole { parts, bytes_left } => {
+                let Some(part) = parts.next() else { return Poll::Ready(None) };
+                *bytes_left -= part.len() as u64;
+                Poll::Ready(Some(Ok(Frame::data(part))))
+            }
+            Content::Streamed(content) => {
+                content.as_mut().poll_next(context).map(|part| part.map(|part| part.map(Frame::data)))
+            }
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.bytes_left == 0
+        matches!(self.content, Content::Whole { bytes_left: 0, .. })
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.bytes_left)
+        match self.content {
+            Content::Whole { bytes_left, .. } => SizeHint::with_exact(bytes_left),
+            Content::Streamed(_) => SizeHint::default(),
+        }
     }
 }
 
@@ -127,6 +169,12 @@ pub(crate) fn pretty_json(status: StatusCode, value: &impl Serialize) -> Respons
 
 const PLAIN: &str = "values with text for member names can always be written";
 
+/// A response that browsers keep as a file.
+pub(crate) fn as_file(mut response: Response, disposition: HeaderValue) -> Response {
+    response.headers_mut().insert(CONTENT_DISPOSITION, disposition);
+    response
+}
+
 /// A response that says what is wrong.
 pub(crate) fn error(status: StatusCode, message: &str) -> Response {
     #[derive(Serialize)]
@@ -146,6 +194,12 @@ pub(crate) fn method_not_allowed<'a>(
     let names = HeaderValue::try_from(names.join(", ")).expect("methods are tokens");
     response.headers_mut().insert(ALLOW, names);
     response
+}
+
+/// Says that nobody on the way may keep a response: there are secrets in it.
+pub(crate) fn forbid_storing(headers: &mut HeaderMap) {
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
 }
 
 fn common_headers() -> HeaderMap {

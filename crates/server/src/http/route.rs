@@ -37,6 +37,10 @@ pub(crate) struct Route {
     methods: Vec<(Method, Handler)>,
     /// Answers whatever the method is.
     any: Option<Handler>,
+    /// What is told to those who ask by another method.
+    wrong_method: &'static str,
+    /// What is told to anyone, before all else, if the path leads nowhere in this server.
+    closed: fn(&App) -> Option<Response>,
 }
 
 /// All paths but `/mcp`.
@@ -61,7 +65,13 @@ impl Routes {
 
     /// Opens a path.
     pub(crate) fn at(&mut self, path: &'static str, access: Access) -> &mut Route {
-        self.paths.entry(path).or_insert_with(|| Route { access, methods: Vec::new(), any: None })
+        self.paths.entry(path).or_insert_with(|| Route {
+            access,
+            methods: Vec::new(),
+            any: None,
+            wrong_method: "Method not allowed",
+            closed: |_| None,
+        })
     }
 }
 
@@ -84,6 +94,27 @@ impl Route {
         self
     }
 
+    pub(crate) fn delete<F, R>(&mut self, handler: fn(Arc<App>, Request) -> F) -> &mut Self
+    where
+        F: Future<Output = R> + Send + 'static,
+        R: IntoResponse + 'static,
+    {
+        self.methods.push((Method::DELETE, boxed(handler)));
+        self
+    }
+
+    /// Has a text of its own for those who ask by a method that there is no handler for.
+    pub(crate) fn wrong_method(&mut self, message: &'static str) -> &mut Self {
+        self.wrong_method = message;
+        self
+    }
+
+    /// Leads nowhere, for anyone, in a server that has a refusal for it.
+    pub(crate) fn closed_by(&mut self, closed: fn(&App) -> Option<Response>) -> &mut Self {
+        self.closed = closed;
+        self
+    }
+
     /// Answers whatever the method is.
     pub(crate) fn any<F, R>(&mut self, handler: fn(Arc<App>, Request) -> F)
     where
@@ -100,8 +131,11 @@ impl Route {
 
     /// What answers a request, or why nothing does.
     async fn admit(&self, app: &App, request: &Request) -> Result<&Handler, Response> {
+        if let Some(refusal) = (self.closed)(app) {
+            return Err(refusal);
+        }
         let handler = self.handler(&request.head.method).ok_or_else(|| {
-            respond::method_not_allowed("Method not allowed", self.methods.iter().map(|(method, _)| method))
+            respond::method_not_allowed(self.wrong_method, self.methods.iter().map(|(method, _)| method))
         });
         match self.access {
             Access::Public => handler,

@@ -2,13 +2,43 @@
 //!
 //! The page is the same for everyone; who may see what is decided by the routes that its script calls.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderValue, StatusCode};
+use paygate_mcp_wire::wire::Spliced;
 use sha2::{Digest, Sha256};
+
+use crate::app::App;
+use crate::http::request::Request;
+use crate::http::respond::{self, Response};
+use crate::http::route::{Access, Routes};
 
 /// The document, with a mark wherever the server's name belongs.
 const PAGE: &str = include_str!("dashboard.html");
 const NAME_MARK: &str = "{{server}}";
+
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+
+pub(super) fn routes(routes: &mut Routes) {
+    routes.at("/dashboard", Access::Public).any(dashboard);
+}
+
+async fn dashboard(app: Arc<App>, _request: Request) -> Response {
+    let page = Spliced::from(dashboard_html(&app.name).into_bytes());
+    let mut response = respond::with_body(StatusCode::OK, HTML, page);
+    let policy = HeaderValue::try_from(dashboard_security_policy()).expect("a policy is plain text");
+    let headers = [
+        (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        (CONTENT_SECURITY_POLICY, policy),
+        (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    ];
+    response.headers_mut().extend(headers);
+    response
+}
 
 /// The admin page of a server, under its name.
 pub fn dashboard_html(server_name: &str) -> String {
@@ -26,7 +56,7 @@ pub fn dashboard_security_policy() -> String {
 }
 
 /// A text as it stands in HTML, between tags or quotes.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
@@ -38,7 +68,7 @@ fn between(start: &str, end: &str) -> &'static str {
 }
 
 /// The source expression that allows exactly this text.
-fn digest(text: &str) -> String {
+pub(super) fn digest(text: &str) -> String {
     format!("sha256-{}", STANDARD.encode(Sha256::digest(text)))
 }
 

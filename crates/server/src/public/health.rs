@@ -12,6 +12,7 @@ use crate::config::VERSION;
 use crate::http::request::Request;
 use crate::http::respond::{self, Response};
 use crate::http::route::{Access, Routes};
+use crate::webhook::{DeliveryStats, WebhookEmitter};
 
 #[derive(Serialize)]
 struct Health {
@@ -19,8 +20,18 @@ struct Health {
     uptime: u64,
     version: &'static str,
     inflight: usize,
+    /// Only where somebody is told what happens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhooks: Option<WebhooksHealth>,
     backend: BackendHealth,
     store: StoreHealth,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WebhooksHealth {
+    pending_retries: usize,
+    dead_letter_count: usize,
 }
 
 #[derive(Serialize)]
@@ -56,6 +67,7 @@ async fn health(app: Arc<App>, _request: Request) -> Response {
         uptime: app.uptime().as_secs(),
         version: VERSION,
         inflight: app.in_flight.count(),
+        webhooks: app.news.webhook.as_deref().map(webhooks_health),
         backend: BackendHealth {
             state: state_name(backend.state),
             restarts: backend.restarts,
@@ -69,6 +81,11 @@ async fn health(app: Arc<App>, _request: Request) -> Response {
         },
     };
     respond::json(code, &health)
+}
+
+fn webhooks_health(webhook: &WebhookEmitter) -> WebhooksHealth {
+    let DeliveryStats { pending_retries, dead_letter_count, .. } = webhook.stats();
+    WebhooksHealth { pending_retries, dead_letter_count }
 }
 
 fn durability_name(durability: Durability) -> &'static str {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderName};
+use http::header::{ACCEPT, ACCESS_CONTROL_EXPOSE_HEADERS, AUTHORIZATION, HeaderName, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use paygate_core::text::number::json_to_number;
@@ -16,6 +16,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use crate::app::App;
 use crate::auth::caller::api_key;
+use crate::auth::oauth::{self, ChallengeReason};
 use crate::call::{self, Caller, Message, PAYMENT_REQUIRED, Shortfall};
 use crate::http::body;
 use crate::http::client_address::{Peer, client_address};
@@ -25,18 +26,17 @@ use crate::http::request::{Request, header_text};
 use crate::http::respond::{self, IntoResponse, Response};
 use crate::http::route::refuse;
 use crate::members::Members;
+use crate::public::event_stream::{self, EVENT_STREAM};
+use crate::public::oauth::base_url;
 use crate::session::SessionId;
 use crate::tool_list;
 
 const MCP_SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const MCP_PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
-const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 const X_CREDITS_REMAINING: HeaderName = HeaderName::from_static("x-credits-remaining");
 const X_RATELIMIT_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const X_RATELIMIT_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 const X_RATELIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
-
-const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 
 const INVALID_REQUEST: i64 = -32600;
 
@@ -50,14 +50,33 @@ pub(crate) async fn answer(app: Arc<App>, request: Request) -> Response {
     match request.head.method {
         Method::POST => post(app, request, in_flight).await,
         Method::DELETE => delete(&app, &request),
-        Method::GET if !accepts_events(&request.head.headers) => {
-            respond::method_not_allowed("GET /mcp requires Accept: text/event-stream", ANSWERED)
-        }
+        Method::GET => listen(&app, &request),
         _ => refuse(request, respond::method_not_allowed("Method not allowed", ANSWERED)).await,
     }
 }
 
-const ANSWERED: [&Method; 2] = [&Method::POST, &Method::DELETE];
+const ANSWERED: [&Method; 3] = [&Method::GET, &Method::POST, &Method::DELETE];
+
+/// Opens a stream of events. Nobody has to wait for it when the server stops, so it is no request under way.
+fn listen(app: &App, request: &Request) -> Response {
+    let headers = &request.head.headers;
+    if !accepts_events(headers) {
+        return respond::method_not_allowed("GET /mcp requires Accept: text/event-stream", ANSWERED);
+    }
+    let session = match named_session(app, headers) {
+        Ok(Some(session)) => session,
+        Ok(None) if names_revision(headers) => return session_missing(),
+        Ok(None) => app.sessions.create(api_key(headers, app.oauth.as_deref()).as_deref()),
+        Err(UnknownSession) => return session_not_found(),
+    };
+    match event_stream::open(app, session, !names_revision(headers)) {
+        Ok(mut response) => {
+            response.headers_mut().insert(MCP_SESSION_ID, session.header());
+            response
+        }
+        Err(error) => error.into_response(),
+    }
+}
 
 /// Ends a session.
 fn delete(app: &App, request: &Request) -> Response {
@@ -66,7 +85,7 @@ fn delete(app: &App, request: &Request) -> Response {
         message: &'static str,
     }
     match header_text(&request.head.headers, MCP_SESSION_ID).filter(|id| !id.is_empty()) {
-        None => respond::error(StatusCode::BAD_REQUEST, "Missing Mcp-Session-Id header"),
+        None => session_missing(),
         Some(id) => match SessionId::parse(&id).filter(|id| app.sessions.end(*id)) {
             Some(id) => {
                 app.news.session_destroyed(id);
@@ -75,6 +94,10 @@ fn delete(app: &App, request: &Request) -> Response {
             None => session_not_found(),
         },
     }
+}
+
+fn session_missing() -> Response {
+    respond::error(StatusCode::BAD_REQUEST, "Missing Mcp-Session-Id header")
 }
 
 fn session_not_found() -> Response {
@@ -129,16 +152,53 @@ async fn exchange(app: &App, head: &Parts, body: &Bytes, peer: &Peer) -> Respons
             return invalid(envelope.id, INVALID_REQUEST, "Invalid Request: method is required");
         }
     };
-    let mut response =
-        if accepts_events(&head.headers) { event(told) } else { respond::raw_json(StatusCode::OK, told) };
+    let mut response = match challenge(app, head, peer, &caller, method) {
+        Some(challenge) => challenged(challenge, told),
+        None if accepts_events(&head.headers) => event(told),
+        None => respond::raw_json(StatusCode::OK, told),
+    };
     let headers = response.headers_mut();
     session.tell(headers);
     tell_limits(app, &caller, &message, method, headers);
     response
 }
 
+/// What a caller without a key is told to do about it, if there is anything to do: to get a token. A caller with the
+/// manners of 2.9.0 whose token is not known goes without, as ever.
+fn challenge(app: &App, head: &Parts, peer: &Peer, caller: &Caller<'_>, method: &str) -> Option<HeaderValue> {
+    let provider = app.oauth.as_deref()?;
+    if caller.key.is_some() || app.gate.config().shadow_mode || !gated(app, method) {
+        return None;
+    }
+    let reason = match head.headers.contains_key(AUTHORIZATION) {
+        false => ChallengeReason::NoCredential,
+        true if names_revision(&head.headers) => ChallengeReason::InvalidToken,
+        true => return None,
+    };
+    let base = base_url(provider, &head.headers, peer);
+    HeaderValue::try_from(oauth::challenge(&base, reason)).ok()
+}
+
+/// Whether a method needs a key.
+fn gated(app: &App, method: &str) -> bool {
+    match method {
+        "tools/call" => !app.free_methods.contains(method) || app.backend.is_router(),
+        "tools/call_batch" => true,
+        _ => !app.free_methods.contains(method),
+    }
+}
+
+/// The answer to a caller who is to come back with a token. Pages may read where to get one.
+fn challenged(challenge: HeaderValue, told: Spliced) -> Response {
+    let mut response = respond::raw_json(StatusCode::UNAUTHORIZED, told);
+    let headers = response.headers_mut();
+    headers.append(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("WWW-Authenticate"));
+    headers.insert(WWW_AUTHENTICATE, challenge);
+    response
+}
+
 /// Whether a request asks for the rules of a revision of MCP rather than for the manners of 2.9.0.
-fn names_revision(headers: &HeaderMap) -> bool {
+pub(crate) fn names_revision(headers: &HeaderMap) -> bool {
     headers.contains_key(&MCP_PROTOCOL_VERSION)
 }
 
@@ -162,8 +222,9 @@ async fn request_answer(app: &App, caller: &Caller<'_>, message: &Message<'_>, m
             let answer = call::forward(app, caller, message).await;
             if method == "tools/list"
                 && let Ok(reply) = &answer
-                && let Some(list) =
-                    reply.result().and_then(|all| tool_list::for_caller(&app.gate, &app.news, caller.key, all))
+                && let Some(list) = reply
+                    .result()
+                    .and_then(|all| tool_list::for_caller(&app.gate, &app.news, caller.key, all))
             {
                 return wire::result(message.envelope.id, &list).into();
             }
@@ -254,20 +315,28 @@ impl Session {
 /// with `initialize`, and one that has ended is reported. One that does not gets the manners of 2.9.0: every message
 /// without a live session begins one.
 fn session_of(app: &App, headers: &HeaderMap, method: &str) -> Result<Session, UnknownSession> {
-    let tells_revision = names_revision(headers);
-    if let Some(text) = header_text(headers, MCP_SESSION_ID).filter(|text| !text.is_empty()) {
-        match SessionId::parse(&text).filter(|id| app.sessions.touch(*id)) {
-            Some(id) => return Ok(Session::Named(id)),
-            None if tells_revision => return Err(UnknownSession),
-            None => {}
-        }
-    } else if tells_revision && method != "initialize" {
+    if let Some(id) = named_session(app, headers)? {
+        return Ok(Session::Named(id));
+    }
+    if names_revision(headers) && method != "initialize" {
         return Ok(Session::None);
     }
     let key = api_key(headers, app.oauth.as_deref());
     let made = app.sessions.create(key.as_deref());
     app.news.session_created(key.as_deref(), made);
     Ok(Session::Made(made))
+}
+
+/// The live session that a request names, if it names one. Only a client that tells its revision hears that the one it
+/// names is not there.
+fn named_session(app: &App, headers: &HeaderMap) -> Result<Option<SessionId>, UnknownSession> {
+    let Some(text) = header_text(headers, MCP_SESSION_ID).filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    match SessionId::parse(&text).filter(|id| app.sessions.touch(*id)) {
+        None if names_revision(headers) => Err(UnknownSession),
+        id => Ok(id),
+    }
 }
 
 fn accepts_events(headers: &HeaderMap) -> bool {
@@ -292,10 +361,7 @@ fn invalid(id: Id<'_>, code: i64, message: &str) -> Response {
 /// An answer as the only event of a stream.
 fn event(message: Spliced) -> Response {
     let mut response = respond::with_body(StatusCode::OK, EVENT_STREAM, sse::event(message));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, EVENT_STREAM);
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
-    headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    event_stream::add_headers(response.headers_mut());
     response
 }
 

@@ -52,6 +52,16 @@ const ENDPOINTS: [(&str, &str); 33] = [
     ("teamsUsage", "GET /teams/usage?teamId=... — What a team used (X-Admin-Key)"),
 ];
 
+/// What is answered besides where access tokens stand for keys.
+const OAUTH_ENDPOINTS: [(&str, &str); 6] = [
+    ("oauthMetadata", "GET /.well-known/oauth-authorization-server — How clients log in, for programs"),
+    ("oauthRegister", "POST /oauth/register — Register a client"),
+    ("oauthAuthorize", "GET /oauth/authorize — Ask the owner of a key for access"),
+    ("oauthToken", "POST /oauth/token — Get an access token"),
+    ("oauthRevoke", "POST /oauth/revoke — Give a token back"),
+    ("oauthClients", "GET /oauth/clients — List clients (X-Admin-Key)"),
+];
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Info<'a> {
@@ -68,12 +78,14 @@ pub(crate) fn routes(routes: &mut Routes) {
 }
 
 async fn info(app: Arc<App>, _request: Request) -> Response {
+    let oauth = app.oauth.is_some();
+    let more = oauth.then_some(OAUTH_ENDPOINTS).into_iter().flatten();
     let info = Info {
         name: &app.name,
         version: VERSION,
-        endpoints: ENDPOINTS.into_iter().collect(),
+        endpoints: ENDPOINTS.into_iter().chain(more).collect(),
         shadow_mode: app.gate.config().shadow_mode,
-        oauth: false,
+        oauth,
         redis: false,
     };
     respond::json(StatusCode::OK, &info)

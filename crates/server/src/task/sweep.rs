@@ -1,5 +1,5 @@
-//! Forgets what is old: calls that no rate window counts any more, events that the log has kept long enough, and
-//! tokens that have expired.
+//! Forgets what is old: calls that no rate window counts any more, events that the log has kept long enough,
+//! sessions that nobody has used, and tokens that have expired.
 
 use std::sync::Weak;
 use std::time::Duration;
@@ -20,11 +20,13 @@ pub(crate) async fn what_is_old(app: Weak<App>) {
         ticks.tick().await;
         let Some(app) = app.upgrade() else { return };
         // With a million keys this takes a while, in which other work goes on.
-        let (ledger, audit, oauth) = (app.ledger().clone(), app.news.audit.clone(), app.oauth.clone());
+        let (ledger, audit) = (app.ledger().clone(), app.news.audit.clone());
+        let (sessions, oauth) = (app.sessions.clone(), app.oauth.clone());
         drop(app);
         let swept = spawn_blocking(move || {
             ledger.limiter.sweep(ledger.now());
             audit.enforce_retention();
+            sessions.sweep();
             oauth.iter().for_each(|oauth| oauth.sweep());
         })
         .await;

@@ -235,6 +235,11 @@ impl WebhookEmitter {
         self.shared.state.lock().dead_letters.from(from)
     }
 
+    /// Attempts after the first.
+    pub fn max_retries(&self) -> u32 {
+        self.shared.max_retries
+    }
+
     /// Forgets the dead letters, and says how many there were.
     pub fn clear_dead_letters(&self) -> usize {
         self.shared.state.lock().dead_letters.clear()

@@ -13,6 +13,9 @@ use serde_json::Value;
 
 use super::signature::{Secret, equal};
 
+/// What stands before the id of an event in the record of payments.
+const EVENT: &str = "event";
+
 /// How Stripe is known, and what counts as paid.
 #[derive(Debug, Clone)]
 pub struct StripeSettings {
@@ -62,8 +65,12 @@ pub enum Outcome {
     },
     /// There is no key to grant the payment to; it is kept until there is. Wait for the ticket before it is acknowledged.
     Parked {
+        /// The event's id, if it has one.
+        event_id: Option<Box<str>>,
         /// The key that was paid for, as it was told.
         key: Box<str>,
+        /// What was paid for.
+        credits: Credits,
         /// To wait on for the payment to be on record.
         ticket: Ticket,
     },
@@ -207,8 +214,18 @@ impl StripeWebhook {
         candidates.iter().any(|candidate| equal(&expected, candidate))
     }
 
+    /// The id in the record of payments of what an event of that id tells of.
+    pub(crate) fn event_name(event_id: &str) -> String {
+        format!("{EVENT}:{event_id}")
+    }
+
+    /// The id of the event, if an id in the record of payments is that of one.
+    pub(crate) fn event_of(name: &str) -> Option<&str> {
+        name.strip_prefix(EVENT)?.strip_prefix(':')
+    }
+
     /// Payments whose key is unknown or was revoked, in the order in which they came. They are granted when Stripe tells
-    /// of them again and the key is there.
+    /// of them again and the key is there, or to the key that an admin names.
     ///
     /// # Errors
     /// The books cannot be read.
@@ -251,7 +268,7 @@ impl StripeWebhook {
     fn grant(&self, event: &Event<'_>, order: Order<'_>) -> Result<Outcome, Refusal> {
         let Order { key, credits, object_kind } = order;
         let object_id = event.object.get("id").and_then(Value::as_str).filter(|id| !id.is_empty());
-        let ids = [("event", event.id), (object_kind, object_id)];
+        let ids = [(EVENT, event.id), (object_kind, object_id)];
         let ids = ids.into_iter().filter_map(|(kind, id)| Some(format!("{kind}:{}", id?).into()));
         let payment = Payment {
             at: self.ledger.now(),
@@ -266,7 +283,9 @@ impl StripeWebhook {
                 Ok(Outcome::Granted { event, event_id, key, credits, balance, ticket })
             }
             Ok(Written { value: Paid::Repeated, .. }) => Ok(Outcome::Repeated { event }),
-            Ok(Written { value: Paid::Parked, ticket }) => Ok(Outcome::Parked { key, ticket }),
+            Ok(Written { value: Paid::Parked, ticket }) => {
+                Ok(Outcome::Parked { event_id, key, credits, ticket })
+            }
             Err(PaymentError::Credits(_)) => Err(Refusal::Credits),
             Err(PaymentError::Journal(error)) => Ok(Outcome::Failed(error)),
         }

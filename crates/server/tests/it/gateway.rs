@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use paygate_server::{Server, ServerConfig};
+use paygate_server::{News, Server, ServerConfig, ServerParts};
 use paygate_store::{OpenOptions, StateFile};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -20,6 +20,7 @@ pub(crate) struct Gateway {
     pub(crate) server: Arc<Server>,
     pub(crate) address: SocketAddr,
     pub(crate) books: Arc<StateFile>,
+    pub(crate) news: News,
     serving: JoinHandle<()>,
 }
 
@@ -36,7 +37,12 @@ impl Answer {
         let end = raw.windows(4).position(|bytes| bytes == b"\r\n\r\n").expect("a whole head");
         let head = String::from_utf8(raw[..end].to_vec()).unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Self { status, head, body: String::from_utf8(raw[end + 4..].to_vec()).unwrap() }
+        let mut answer = Self { status, head, body: String::new() };
+        let body = &raw[end + 4..];
+        let chunked = answer.header("transfer-encoding") == Some("chunked");
+        let body = if chunked { joined(body) } else { body.to_vec() };
+        answer.body = String::from_utf8(body).unwrap();
+        answer
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
@@ -52,6 +58,20 @@ impl Answer {
 
     pub(crate) fn error_code(&self) -> i64 {
         self.json()["error"]["code"].as_i64().unwrap_or_else(|| panic!("no error: {self:?}"))
+    }
+}
+
+/// What chunks hold, up to the last one.
+fn joined(mut chunks: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    loop {
+        let end = chunks.windows(2).position(|bytes| bytes == b"\r\n").expect("a whole chunk");
+        let length = usize::from_str_radix(std::str::from_utf8(&chunks[..end]).unwrap(), 16).unwrap();
+        if length == 0 {
+            return body;
+        }
+        body.extend(&chunks[end + 2..][..length]);
+        chunks = &chunks[end + 2 + length + 2..];
     }
 }
 
@@ -80,14 +100,25 @@ impl Gateway {
 
     /// A server on some books.
     pub(crate) async fn on(books: Arc<StateFile>, configure: impl FnOnce(&mut ServerConfig)) -> Self {
+        Self::over(books, configure, |parts| parts).await
+    }
+
+    /// A server on some books, with parts of its own.
+    pub(crate) async fn over(
+        books: Arc<StateFile>,
+        configure: impl FnOnce(&mut ServerConfig),
+        parts: impl FnOnce(ServerParts) -> ServerParts,
+    ) -> Self {
         let mut config = config(books.clone());
         configure(&mut config);
-        let server = Arc::new(Server::bind(config).await.unwrap());
+        let parts = parts(ServerParts::new(&config));
+        let news = parts.news.clone();
+        let server = Arc::new(Server::bind_with(config, parts).await.unwrap());
         let serving = tokio::spawn({
             let server = server.clone();
             async move { server.serve().await }
         });
-        Self { address: server.local_addr(), server, books, serving }
+        Self { address: server.local_addr(), server, books, news, serving }
     }
 
     /// Stops the server and waits until nothing of it is left.

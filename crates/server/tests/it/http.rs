@@ -44,7 +44,7 @@ async fn methods_that_are_not_answered_are_told_which_are() {
     let admin = [("X-Admin-Key", ADMIN_KEY)];
     for (method, path, headers, allow) in [
         ("POST", "/health", &[][..], "GET"),
-        ("PUT", "/mcp", &[], "POST, DELETE"),
+        ("PUT", "/mcp", &[], "GET, POST, DELETE"),
         ("GET", "/topup", &[], "POST"),
         ("POST", "/balance", &[], "GET"),
         ("PATCH", "/keys", &admin[..], "GET, POST"),

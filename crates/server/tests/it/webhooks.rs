@@ -14,15 +14,16 @@ use serde_json::{Map, Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
 /// How long anything may take that is bound to happen.
-const SOON: Duration = Duration::from_secs(10);
+pub(crate) const SOON: Duration = Duration::from_secs(10);
 
 /// What a receiver does with a post.
 #[derive(Clone)]
-enum Manner {
+pub(crate) enum Manner {
     Answers(&'static str),
     HangsUp,
     /// Answers, once it is let, and counts those who wait.
@@ -31,7 +32,7 @@ enum Manner {
 
 /// What was posted.
 #[derive(Debug)]
-struct Posted {
+pub(crate) struct Posted {
     head: String,
     body: String,
 }
@@ -42,7 +43,7 @@ impl Posted {
         lines.find_map(|(found, value)| found.eq_ignore_ascii_case(name).then_some(value))
     }
 
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
     }
 
@@ -53,13 +54,13 @@ impl Posted {
 }
 
 /// Somebody who is told.
-struct Receiver {
-    address: SocketAddr,
+pub(crate) struct Receiver {
+    pub(crate) address: SocketAddr,
     posted: mpsc::UnboundedReceiver<Posted>,
 }
 
 impl Receiver {
-    async fn new(manner: Manner) -> Self {
+    pub(crate) async fn new(manner: Manner) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (tell, posted) = mpsc::unbounded_channel();
@@ -72,11 +73,16 @@ impl Receiver {
         Self { address, posted }
     }
 
-    async fn next(&mut self) -> Posted {
+    pub(crate) async fn next(&mut self) -> Posted {
         timeout(SOON, self.posted.recv()).await.expect("something is posted").unwrap()
     }
 
-    fn settings(&self) -> WebhookSettings {
+    /// What was posted and not looked at yet.
+    pub(crate) fn try_next(&mut self) -> Result<Posted, TryRecvError> {
+        self.posted.try_recv()
+    }
+
+    pub(crate) fn settings(&self) -> WebhookSettings {
         WebhookSettings { max_retries: 0, ..WebhookSettings::new(format!("http://{}/x?y=1#z", self.address)) }
     }
 }
@@ -114,9 +120,9 @@ fn whole(read: &[u8]) -> bool {
     length.is_none_or(|length: usize| body.len() >= length)
 }
 
-const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 const REDIRECT: &str = "HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n";
-const BROKEN: &str = "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n";
+pub(crate) const BROKEN: &str = "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n";
 
 fn emitter(settings: WebhookSettings) -> WebhookEmitter {
     emitter_with(settings, Arc::new(SystemClock))

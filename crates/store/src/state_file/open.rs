@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 use super::StateFile;
 use super::options::{Notice, OpenError, OpenOptions, WhenImageMissing, WhenUnreadable, WhenUnusable};
 use crate::digests::Digests;
+use crate::history::History;
 use crate::image::{self, Image, Reason, Unreadable};
 use crate::image_keeper::{ImageKeeper, ImageParts};
 use crate::registry::{Registry, RegistryError};
@@ -456,9 +457,10 @@ fn state_file(
     journal: Option<Arc<SqliteJournal>>,
     keeper: Option<ImageKeeper>,
 ) -> StateFile {
-    let tell = options.tell.clone();
+    let OpenOptions { clock, tell, retention, .. } = options.clone();
     let (left_open, unusable, closed) = (Vec::new(), None, AtomicBool::new(false));
-    StateFile { ledger, left_open, journal, keeper, unusable, tell, closed }
+    let history = journal.clone().map(|journal| History::new(journal, clock, tell.clone(), retention));
+    StateFile { ledger, left_open, journal, keeper, history, unusable, tell, closed }
 }
 
 fn file_error(path: &Path, reason: std::io::Error) -> OpenError {

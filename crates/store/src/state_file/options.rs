@@ -9,6 +9,7 @@ use paygate_core::clock::{Clock, SystemClock};
 use paygate_core::entropy::{Entropy, SystemEntropy};
 use paygate_core::journal::Durability;
 
+use crate::history::Retention;
 use crate::schema::SchemaError;
 
 /// What [`StateFile::open`](crate::StateFile::open) is given.
@@ -24,6 +25,8 @@ pub struct OpenOptions {
     pub entropy: Arc<dyn Entropy>,
     /// What happens when files are not as they should be.
     pub policies: Policies,
+    /// How much is kept for reports.
+    pub retention: Retention,
     /// Hears what happens to the files.
     pub tell: Tell,
 }
@@ -38,6 +41,7 @@ impl OpenOptions {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
             policies: Policies::COMMAND_LINE,
+            retention: Retention::default(),
             tell: Arc::new(log),
         }
     }

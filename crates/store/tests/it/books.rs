@@ -9,7 +9,7 @@ use paygate_core::gate::{Arguments, CallRequest, Charged, Decision, Gate, GatePa
 use paygate_core::journal::Durability;
 use paygate_core::ledger::{KeyOptions, Ledger, Written};
 use paygate_core::usage::UsageMeter;
-use paygate_store::{Change, OpenError, OpenOptions, Policies, StateFile};
+use paygate_store::{Change, OpenError, OpenOptions, Policies, Retention, StateFile};
 use tempfile::TempDir;
 
 /// 2026-03-14T09:26:53.589Z.
@@ -33,6 +33,7 @@ impl Books {
             clock: Arc::new(ManualClock::at(NOW)),
             entropy: Arc::new(SeededEntropy::new(1)),
             policies,
+            retention: Retention::default(),
             tell: Arc::new(move |notice| lines.lock().unwrap().push(notice.to_string())),
         };
         Self { folder, options, told }

@@ -6,6 +6,7 @@
 //! - `sharing`: several state files, and several processes, on one path
 //! - `crash`: processes that are killed, and disks that are full
 //! - `payments`: what was paid for is granted once, whatever happens to the process
+//! - `history`: what is kept for reports when a process is killed, and by two at a time
 //! - `random`: operations by chance, reopened
 //! - `books`: what the others open
 
@@ -13,6 +14,7 @@
 
 mod books;
 mod crash;
+mod history;
 mod image;
 mod payments;
 mod random;

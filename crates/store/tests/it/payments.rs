@@ -110,7 +110,9 @@ fn a_database_from_before_payments_were_on_record_is_taken_over() {
     file.open_key("k", 1);
     drop(file);
     let database = rusqlite::Connection::open(books.database()).unwrap();
-    let earlier = "DROP TABLE payments; DROP TABLE payment_ids; PRAGMA user_version = 1;";
+    let earlier = "DROP TABLE payments; DROP TABLE payment_ids;
+        DROP TABLE usage; DROP TABLE usage_lines; DROP TABLE usage_reasons; DROP TABLE usage_blocks;
+        DROP TABLE usage_tenants; DROP TABLE audit; DROP TABLE audit_types; PRAGMA user_version = 1;";
     database.execute_batch(earlier).unwrap();
     assert!(paygate_store::verify_file(&books.database()).unwrap().clean(), "it can be verified as it is");
     drop(database);

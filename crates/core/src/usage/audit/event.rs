@@ -38,6 +38,7 @@ pub enum AuditEventType {
     AdminAlertsConfigured,
     WebhookDeadLetterCleared,
     BillingRefund,
+    BillingPaymentParked,
 }
 
 impl AuditEventType {
@@ -70,6 +71,7 @@ impl AuditEventType {
             Self::AdminAlertsConfigured => "admin.alerts_configured",
             Self::WebhookDeadLetterCleared => "webhook.dead_letter_cleared",
             Self::BillingRefund => "billing.refund",
+            Self::BillingPaymentParked => "billing.payment_parked",
         }
     }
 }
@@ -82,8 +84,8 @@ impl From<AuditEventType> for Cow<'static, str> {
 
 /// What sort of thing happened. What anybody can cause in any number must not push out what an admin did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sort {
-    /// Calls and sessions.
+pub enum Sort {
+    /// Calls, sessions, and what clients of OAuth do.
     Traffic = 0,
     /// Wrong admin keys.
     AuthFailure = 1,
@@ -92,10 +94,12 @@ pub(super) enum Sort {
 }
 
 impl Sort {
-    pub(super) const COUNT: usize = 3;
+    /// How many there are.
+    pub const COUNT: usize = 3;
 
-    pub(super) fn of(kind: &str) -> Self {
-        if kind.starts_with("gate.") || kind.starts_with("session.") {
+    /// The sort of a type.
+    pub fn of(kind: &str) -> Self {
+        if ["gate.", "session.", "oauth."].iter().any(|start| kind.starts_with(start)) {
             Self::Traffic
         } else if kind == AuditEventType::AdminAuthFailed.name() {
             Self::AuthFailure

@@ -53,6 +53,11 @@ impl AuditFilter {
         events
     }
 
+    /// Whether an actor is one of those that are asked for. `part` is what is asked for, in small letters.
+    pub fn picks_actor(actor: &str, part: &str) -> bool {
+        part.is_empty() || actor.to_lowercase().contains(part)
+    }
+
     fn picks(&self, event: &AuditEvent, actor: &str) -> bool {
         let since = |at: Timestamp| match self.since {
             None => true,
@@ -65,7 +70,7 @@ impl AuditFilter {
             Some(Bound::Unreadable) => false,
         };
         (self.types.is_empty() || self.types.contains(&*event.kind))
-            && (actor.is_empty() || event.actor.to_lowercase().contains(actor))
+            && Self::picks_actor(&event.actor, actor)
             && event.when.at.map_or(self.since.is_none() && self.until.is_none(), |at| since(at) && until(at))
     }
 }
@@ -80,6 +85,11 @@ pub struct Paging {
 }
 
 impl Paging {
+    /// Events to pass over, and events at most, as they are told: whole numbers count, fractions do not.
+    pub fn page_bounds(self) -> (f64, f64) {
+        (self.offset(), self.limit())
+    }
+
     fn offset(self) -> f64 {
         given(self.offset).map_or(0.0, |offset| offset.max(0.0))
     }

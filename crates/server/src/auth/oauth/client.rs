@@ -92,8 +92,8 @@ pub enum Credentials<'a> {
     InBody(&'a str),
     /// A secret in the `Authorization` header.
     InHeader(&'a str),
-    /// A secret that came with a call in the same process, which has neither.
-    InProcess(&'a str),
+    /// A secret wherever it stood: that counts for the token endpoint alone, and not in process.
+    Anywhere(&'a str),
 }
 
 impl Registration {
@@ -224,7 +224,7 @@ impl Client {
     }
 
     /// The scope it may have.
-    pub(super) fn scope(&self) -> &str {
+    pub fn scope(&self) -> &str {
         self.text("scope")
     }
 
@@ -252,7 +252,7 @@ impl Client {
             (Some(ClientAuthMethod::None), _) => return true,
             (Some(ClientAuthMethod::SecretPost), Credentials::InBody(secret))
             | (Some(ClientAuthMethod::SecretBasic), Credentials::InHeader(secret))
-            | (Some(_), Credentials::InProcess(secret)) => secret,
+            | (Some(_), Credentials::Anywhere(secret)) => secret,
             (None, _)
             | (Some(ClientAuthMethod::SecretPost), Credentials::Absent | Credentials::InHeader(_))
             | (Some(ClientAuthMethod::SecretBasic), Credentials::Absent | Credentials::InBody(_)) => {
@@ -329,7 +329,7 @@ mod tests {
                 Credentials::Absent,
                 Credentials::InBody("s3cret"),
                 Credentials::InHeader("s3cret"),
-                Credentials::InProcess("s3cret"),
+                Credentials::Anywhere("s3cret"),
                 Credentials::InBody("wrong"),
             ]
             .map(|credentials| client.authenticated(credentials))

@@ -28,8 +28,8 @@ pub struct ServerMetadata {
     pub grant_types_supported: [&'static str; 2],
     /// S256 alone.
     pub code_challenge_methods_supported: [&'static str; 1],
-    /// How clients may authenticate. `client_secret_basic` works too; 2.9.0 did not name it.
-    pub token_endpoint_auth_methods_supported: [&'static str; 2],
+    /// How clients may authenticate: as 2.9.0 named it, without `client_secret_basic`, which works too.
+    pub token_endpoint_auth_methods_supported: Vec<&'static str>,
 }
 
 impl ServerMetadata {
@@ -45,8 +45,15 @@ impl ServerMetadata {
             response_types_supported: ["code"],
             grant_types_supported: ["authorization_code", "refresh_token"],
             code_challenge_methods_supported: ["S256"],
-            token_endpoint_auth_methods_supported: ["client_secret_post", "none"],
+            token_endpoint_auth_methods_supported: vec!["client_secret_post", "none"],
         }
+    }
+
+    /// The same, with all ways in which clients may authenticate.
+    #[must_use]
+    pub fn with_all_auth_methods(mut self) -> Self {
+        self.token_endpoint_auth_methods_supported.push("client_secret_basic");
+        self
     }
 }
 

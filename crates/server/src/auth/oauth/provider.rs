@@ -393,6 +393,11 @@ impl OAuthProvider {
         Some(token)
     }
 
+    /// A token of either kind, expired or not.
+    pub fn token(&self, text: &str) -> Option<Arc<Token>> {
+        self.tokens.read().find(text).map(|(_, token)| token)
+    }
+
     /// Revokes a token of either kind, and all that came of the same approval. False when it is unknown.
     pub fn revoke_token(&self, token: &str) -> bool {
         let revoked = {
@@ -433,7 +438,8 @@ impl OAuthProvider {
         self.config.issuer.clone().unwrap_or_else(|| self.origin_or(origin))
     }
 
-    fn origin_or(&self, origin: Option<&str>) -> String {
+    /// The address of a request if it is known, else the one that was set, else the default issuer.
+    pub(crate) fn origin_or(&self, origin: Option<&str>) -> String {
         let known = origin.map(str::to_owned).or_else(|| self.origin.read().clone());
         known.unwrap_or_else(|| DEFAULT_ISSUER.to_owned())
     }
