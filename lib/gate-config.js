@@ -148,10 +148,10 @@ function fieldOf(tool) {
   return `toolPricing[${JSON.stringify(tool)}]`;
 }
 
-/** A limit as JSON can hold it: one that is infinite is one that nobody reaches, one that is no number is null. */
+/** A limit as JSON can hold it: the infinite ones are the largest numbers there are, one that is no number is null. */
 function finite(limit) {
   if (Number.isNaN(limit)) return null;
-  return Math.min(limit, Number.MAX_VALUE);
+  return Math.max(-Number.MAX_VALUE, Math.min(limit, Number.MAX_VALUE));
 }
 
 /** How many calls a batch may have. */

@@ -5,11 +5,11 @@
 // Whatever happens, the process lives, every call returns within a second, every error is a JavaScript Error that names
 // what is wrong, and every balance is a whole number of credits. Of keys that are only charged, refunded and granted
 // credits to, what is left and what is spent is what was granted. The books that are kept in a file are verified entry
-// by entry. `--all` goes on after an error that names nothing, and lists all errors at the end.
+// by entry, and copies of them have the same keys. `--all` goes on after an error that names nothing, and lists all errors at the end.
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { fault } from './errors.mjs';
@@ -75,6 +75,14 @@ function time(what, ms, cpu) {
   if ((user + system) / 1000 > CALL_MS_MAX || ms > CALL_WAIT_MS_MAX) failed(`${what} took ${Math.round(ms)} ms`, '');
 }
 
+/** A copy of a state file and of what belongs to it, in a folder of its own. */
+function copied(statePath, name, ...suffixes) {
+  const path = join(`${statePath}-${name}`, basename(statePath));
+  mkdirSync(dirname(path));
+  for (const suffix of suffixes.filter((suffix) => existsSync(statePath + suffix))) copyFileSync(statePath + suffix, path + suffix);
+  return path;
+}
+
 let made = 0;
 let tell;
 
@@ -111,6 +119,10 @@ async function live(number, count) {
   }
   await Promise.all(pending);
   world.end();
+  for (const parts of [['image', ''], ['database', '', '.db', '.db-wal']]) {
+    const missing = world.missingIn(copied(statePath, ...parts));
+    if (missing !== undefined) failed(`a copy of the ${parts[0]}`, missing);
+  }
   const { accounts, entries, faults } = JSON.parse(execFileSync(verifyBooks, [`${statePath}.db`], { encoding: 'utf8' }));
   if (faults.length > 0) failed('the books', faults);
   books.accounts += accounts;

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use paygate_mcp_wire::stdio;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::app::App;
@@ -85,6 +86,8 @@ pub struct Server {
     drain: watch::Sender<bool>,
     /// Told that what is still under way is not waited for any more.
     finish: watch::Sender<bool>,
+    /// What the clock starts, which ends with the server: a process may start and stop many.
+    _tasks: JoinSet<()>,
 }
 
 impl Server {
@@ -115,13 +118,14 @@ impl Server {
         }
         let app = Arc::new(App::new(config, parts, backend));
         tokio::spawn(tool_list::discover(app.clone()));
-        tokio::spawn(sweep::what_is_old(Arc::downgrade(&app)));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(sweep::what_is_old(Arc::downgrade(&app)));
         if app.news.webhook.is_some() {
-            tokio::spawn(expiry::watch(Arc::downgrade(&app)));
+            tasks.spawn(expiry::watch(Arc::downgrade(&app)));
         }
         let listener = Mutex::new(Some(listener));
         let (drain, finish) = (watch::Sender::new(false), watch::Sender::new(false));
-        Ok(Self { app, local_addr, listener, drain, finish })
+        Ok(Self { app, local_addr, listener, drain, finish, _tasks: tasks })
     }
 
     /// The address that is listened on, with the port that was picked.

@@ -39,7 +39,11 @@ async fn usage_and_audit_are_those_of_all_runs() {
     gateway.stop().await;
 
     let gateway = Gateway::on(open(&path), |_| {}).await;
-    for (path, before) in paths.into_iter().zip(before) {
+    for (path, mut before) in paths.into_iter().zip(before) {
+        if path == "/status" {
+            // The one number that is of this run alone.
+            before["eventCount"] = json!(0);
+        }
         assert_eq!(report(&gateway, path).await, before, "{path}");
     }
     gateway.call(&key, "echo", json!({})).await;
