@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use paygate_core::config::{BATCH_CALLS_MAX, Diagnostic, GateConfig, Given, Level as Severity, RawConfig};
 use paygate_core::credits::Credits;
@@ -19,6 +20,7 @@ use paygate_mcp_wire::stdio::split_command_line;
 use paygate_server::oauth::OAuthConfig;
 use paygate_server::webhook::{Secret, StripeSettings, WebhookSettings};
 use paygate_server::{HttpLimits, ServerEntry};
+use paygate_store::Retention;
 use serde_json::Value;
 use tracing::Level;
 
@@ -81,6 +83,8 @@ pub(crate) struct StateSettings {
     pub(crate) durability: Durability,
     /// Whether a damaged file is read as far as it goes.
     pub(crate) recover: bool,
+    /// How much is kept for reports.
+    pub(crate) retention: Retention,
 }
 
 /// Why nothing starts.
@@ -114,8 +118,13 @@ impl Settings {
         let wrapped = wrapped(args, &raw).map_err(flag_error)?;
         let durability = durability(args).map_err(flag_error)?;
         let recover = args.switch("state-recover").unwrap_or(false);
-        let state =
-            raw.text("stateFile").map(|path| StateSettings { path: at_home(&path), durability, recover });
+        let retention = retention(&raw);
+        let state = raw.text("stateFile").map(|path| StateSettings {
+            path: at_home(&path),
+            durability,
+            recover,
+            retention,
+        });
         Ok(Self {
             wrapped,
             host: raw.text("host").map(|host| resolve_host(&host)).transpose().map_err(flag_error)?,
@@ -390,6 +399,23 @@ fn stripe(raw: &RawConfig) -> Option<StripeSettings> {
 fn alert_rules(raw: &RawConfig) -> Vec<AlertRule> {
     let given = raw.json("alertRules").and_then(|rules| rules.as_array().cloned()).unwrap_or_default();
     given.into_iter().filter_map(|rule| AlertRule::checked(rule).ok()).collect()
+}
+
+fn retention(raw: &RawConfig) -> Retention {
+    let mut retention = Retention::default();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "validated: whole and above 0; saturates"
+    )]
+    let whole = |field| raw.number(field).map(|number| number as u64);
+    if let Some(days) = whole("historyDays") {
+        retention.age_max = Duration::from_secs(days.saturating_mul(24 * 60 * 60));
+    }
+    if let Some(rows) = whole("historyRows") {
+        retention.rows_max = rows;
+    }
+    retention
 }
 
 fn limits(raw: &RawConfig) -> HttpLimits {

@@ -97,6 +97,7 @@ fn open_options(state: Option<&StateSettings>) -> OpenOptions {
     let unreadable = if state.recover { WhenUnreadable::Salvage } else { WhenUnreadable::Refuse };
     OpenOptions {
         durability: state.durability,
+        retention: state.retention,
         policies: Policies { unreadable, ..Policies::COMMAND_LINE },
         ..OpenOptions::new(&state.path)
     }

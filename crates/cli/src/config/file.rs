@@ -9,7 +9,7 @@ use paygate_core::usage::AlertRule;
 use serde_json::Value;
 
 /// Every field that is read.
-const KNOWN_FIELDS: [&str; 30] = [
+const KNOWN_FIELDS: [&str; 32] = [
     "serverCommand",
     "serverArgs",
     "remoteUrl",
@@ -23,6 +23,8 @@ const KNOWN_FIELDS: [&str; 30] = [
     "toolPricing",
     "importKeys",
     "stateFile",
+    "historyDays",
+    "historyRows",
     "stripeWebhookSecret",
     "stripe",
     "alertRules",

@@ -308,7 +308,7 @@ impl<'a> Findings<'a> {
     /// Fields that 2.9.0 did not know.
     fn additions(&mut self) {
         let whole = |number: f64| number.fract() == 0.0 && (1.0..=Credits::MAX.as_f64()).contains(&number);
-        for field in ["maxBodyBytes", "maxBatchCalls"] {
+        for field in ["maxBodyBytes", "maxBatchCalls", "historyDays", "historyRows"] {
             self.number(field, field, self.config.get(field), whole, "Must be a whole number above 0.");
         }
         if let Some(given) = self.config.get("batchRateLimit")
