@@ -46,8 +46,9 @@ fn child() {
     history(&file).resume_log(&log).unwrap();
     let start = i64::try_from(usage.count().unwrap()).unwrap();
     for number in start.. {
-        sink.publish(&event(number));
+        // Logged first, so that wherever it is killed there are as many of these at least.
         log.log("gate.allow", "***", "", &());
+        sink.publish(&event(number));
         if number % 500 == 0 {
             let count = usage.count().unwrap();
             writeln!(std::io::stdout(), "written {count}").unwrap();
