@@ -8,8 +8,11 @@
 const LEVELS_MAX = 100;
 
 // How the engine words that a value has no text, no number, or no form in JSON.
-const NO_PRIMITIVE =
-  /^Cannot convert (?:a Symbol value|a BigInt value|object) to |^(?:(?:number|string|boolean) .*|bigint|symbol|object) is not a function$|returned for property 'Symbol\(Symbol\.toPrimitive\)'/;
+const NO_PRIMITIVE = [
+  /^Cannot convert (?:a Symbol value|a BigInt value|object) to /,
+  /^(?:(?:number|string|boolean) .*|bigint|symbol|object) is not a function$/,
+  /returned for property 'Symbol\(Symbol\.toPrimitive\)'/,
+];
 const CYCLE = /^Converting circular structure to JSON/;
 const BIGINT = /^Do not know how to serialize a BigInt/;
 const NO_STACK = /^Maximum call stack size exceeded/;
@@ -48,7 +51,7 @@ function converted(convert, value, name, wanted) {
 
 /** Whether JavaScript says that a value cannot be converted, rather than the caller's code that it ran for that. */
 function isConversion(error, value) {
-  if (error instanceof TypeError) return NO_PRIMITIVE.test(error.message);
+  if (error instanceof TypeError) return NO_PRIMITIVE.some((words) => words.test(error.message));
   return error instanceof RangeError && NO_STACK.test(error.message) && nestsDeeper(value, LEVELS_MAX);
 }
 

@@ -29,7 +29,7 @@ const QUICK = { rounds: 2, each: 5 };
 export const title = 'Memory';
 
 export async function series(quick) {
-  console.log(`\n${title}: in MB after a collection; «growth» is from the end of the first round to that of the last`);
+  console.log(`\n${title}: in MB after a collection; «growth» is that of the second half`);
   for (const { name, what, ...full } of CASES) {
     const { rounds, each } = quick ? QUICK : full;
     const args = ['--expose-gc', GROWTH, name, String(rounds), String(each)];
@@ -37,13 +37,13 @@ export async function series(quick) {
     if (status !== 0) throw new Error(`${name} ended with ${signal ?? status}: ${stderr}`);
     show(what, JSON.parse(stdout));
   }
-  console.log('  Left out: memory that a script holds itself; pages that the allocator keeps for the next call count as resident.');
+  console.log('  Left out: memory that a script holds itself; pages that the allocator keeps for the next call, which count as resident.');
 }
 
 function show(what, { rows, sum }) {
-  const [, first] = rows;
+  const middle = rows[rows.length >> 1];
   const last = rows.at(-1);
-  const done = last.done - first.done;
+  const done = last.done - middle.done;
   console.log(`\n  ${what}   sum ${sum}`);
   console.log('        done   resident      heap  external  threads  files   an operation');
   for (const { done: count, rss, heap, external, threads, files, nanoseconds } of rows) {
@@ -51,5 +51,6 @@ function show(what, { rows, sum }) {
     const time = nanoseconds === undefined ? '' : `${(nanoseconds / 1e3).toFixed(2)} µs`;
     console.log(`  ${String(count).padStart(10)} ${megabytes.join('')}${String(threads).padStart(9)}${String(files).padStart(7)}${time.padStart(15)}`);
   }
-  if (done > 0) console.log(`  growth: ${((last.rss - first.rss) / done).toFixed(2)} bytes resident, ${((last.heap - first.heap) / done).toFixed(2)} of heap, an operation`);
+  const growth = ['rss', 'heap'].map((kind) => ((last[kind] - middle[kind]) / done).toFixed(2));
+  console.log(`  growth: ${growth[0]} bytes resident, ${growth[1]} of heap, an operation`);
 }
